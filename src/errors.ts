@@ -1,0 +1,41 @@
+// One class per kind of failure. Messages read: what must hold, what was found, and the fix.
+
+/** Base of every error this library throws on purpose. */
+export class WgradError extends Error {
+  override readonly name: string = "WgradError";
+}
+
+/** Shapes or dtypes that do not fit an operation; thrown at the call, before any GPU work. */
+export class ShapeError extends WgradError {
+  override readonly name = "ShapeError";
+}
+
+/** An argument or option outside its range. */
+export class OptionError extends WgradError {
+  override readonly name = "OptionError";
+}
+
+/** A file that is missing, damaged or not what its neighbours say. The message names the file. */
+export class DataError extends WgradError {
+  override readonly name = "DataError";
+}
+
+/** A kernel was asked for a const, buffer or name that its WGSL text does not have, or it does not compile. */
+export class KernelError extends WgradError {
+  override readonly name = "KernelError";
+}
+
+/** No usable adapter, or the one asked for is not there. */
+export class AdapterError extends WgradError {
+  override readonly name = "AdapterError";
+}
+
+/** The GPU refused or lost work: a validation error, out of memory, or a limit exceeded. Names the operation. */
+export class GpuError extends WgradError {
+  override readonly name: string = "GpuError";
+}
+
+/** The device is gone (driver reset, unplugged, destroyed); every tensor on it is lost. */
+export class DeviceLostError extends GpuError {
+  override readonly name = "DeviceLostError";
+}

@@ -1,0 +1,67 @@
+// Which adapter is used: hardware first, then an installed software driver (lavapipe), then the SwiftShader that npm carries.
+
+import { AdapterError } from "../errors.ts";
+import { debugLog } from "../debug.ts";
+
+export interface AdapterInfo {
+  /** As the driver calls it, for example "llvmpipe (LLVM 15.0.6, 256 bits)". */
+  readonly name: string;
+  readonly vendor: string;
+  readonly driver: string;
+  /** True where the CPU does the work: correct, but slow. */
+  readonly software: boolean;
+  /** Lanes of a subgroup where that number is fixed, else 0. */
+  readonly subgroupSize: number;
+}
+
+export interface FoundAdapter {
+  readonly adapter: GPUAdapter;
+  readonly info: AdapterInfo;
+  /** Lets go of the GPU library, so that the process can end. */
+  readonly release: () => void;
+}
+
+const HELP =
+  "Install a GPU driver with Vulkan support, or a software one (Debian/Ubuntu: mesa-vulkan-drivers 23 or later), " +
+  "or reinstall without --omit=optional so that the SwiftShader in @sparticuz/chromium is there.";
+
+export function describe(adapter: GPUAdapter): AdapterInfo {
+  const i = adapter.info;
+  const { subgroupMinSize = 0, subgroupMaxSize = 0 } = i as { subgroupMinSize?: number; subgroupMaxSize?: number };
+  const text = `${i.vendor} ${i.architecture} ${i.device} ${i.description}`;
+  return {
+    name: i.device || i.description || i.architecture || "unknown adapter",
+    vendor: i.vendor,
+    driver: i.description,
+    software: Boolean(i.isFallbackAdapter) || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(text),
+    subgroupSize: adapter.features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+  };
+}
+
+/**
+ * Finds an adapter. `name` chooses by hand: "swiftshader", "lavapipe", "null" (compiles shaders, computes nothing), or a part
+ * of a device's name; default the best there is. Throws AdapterError when there is none, saying what to install.
+ */
+export async function findAdapter(name?: string): Promise<FoundAdapter> {
+  const found = inNode() ? await (await import("./node.ts")).findInNode(name) : await findInBrowser(name);
+  if (!found) {
+    const wanted = name ? `no adapter matches "${name}"` : "no WebGPU adapter found";
+    throw new AdapterError(`init: ${wanted}. ${inNode() ? HELP : "This browser has no WebGPU, or it is switched off."}`);
+  }
+  debugLog(1, `adapter ${found.info.name} (${found.info.vendor}; ${found.info.driver})${found.info.software ? ", software" : ""}`);
+  return found;
+}
+
+const browser = (globalThis as { navigator?: { gpu?: GPU } }).navigator;
+
+function inNode(): boolean {
+  return typeof process !== "undefined" && typeof process.versions?.node === "string" && !browser?.gpu;
+}
+
+async function findInBrowser(name?: string): Promise<FoundAdapter | null> {
+  const adapter = await browser?.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) return null;
+  const info = describe(adapter);
+  if (name && !`${info.name} ${info.vendor}`.toLowerCase().includes(name.toLowerCase())) return null;
+  return { adapter, info, release: () => {} };
+}

@@ -1,0 +1,108 @@
+// The one device in use, and what belongs to it: limits, features, buffer pool, pipelines.
+
+import { AdapterError, DeviceLostError, GpuError } from "../errors.ts";
+import { debugLog } from "../debug.ts";
+import { findAdapter, type AdapterInfo } from "./adapter.ts";
+import { BufferPool } from "./pool.ts";
+import { PipelineCache } from "./kernel.ts";
+
+const FEATURES = [
+  "timestamp-query",
+  "shader-f16",
+  "subgroups",
+  "subgroup-size-control",
+  "chromium-experimental-subgroup-matrix",
+] as const;
+
+export interface Gpu {
+  readonly device: GPUDevice;
+  readonly info: AdapterInfo & { readonly features: ReadonlySet<string>; readonly limits: GPUSupportedLimits };
+  readonly pool: BufferPool;
+  readonly pipelines: PipelineCache;
+  /** Bind groups by kernel and buffers. */
+  readonly bindGroups: Map<string, GPUBindGroup>;
+  /** The first error the GPU reported and nobody has thrown yet. */
+  fault: GpuError | null;
+  /** Resolves when the last submit is done. */
+  lastSubmit: Promise<unknown> | null;
+  /** Resolves when it is known whether the last submit was accepted. */
+  lastCheck: Promise<void> | null;
+  readonly release: () => void;
+}
+
+let current: Gpu | null = null;
+let starting: Promise<Gpu> | null = null;
+
+export interface InitOptions {
+  /** "swiftshader", "lavapipe", "null", or part of a device's name. Default: the environment variable WGRAD_ADAPTER, else the best there is. */
+  adapter?: string;
+}
+
+/** Opens the GPU. Call once before the first tensor; later calls return at once. Throws AdapterError when there is none. */
+export async function init(options: InitOptions = {}): Promise<AdapterInfo> {
+  if (!current) {
+    starting ??= open(options).finally(() => (starting = null));
+    current = await starting;
+  }
+  return current.info;
+}
+
+/** Closes the GPU and frees all its memory; tensors made before are lost. The process can then end by itself. */
+export function close(): void {
+  current?.device.destroy();
+  current?.release();
+  current = null;
+}
+
+/** The device in use. Throws when init() has not been awaited. */
+export function gpu(): Gpu {
+  if (!current) throw new AdapterError("the GPU is not open: await init() before the first tensor");
+  return current;
+}
+
+async function open(options: InitOptions): Promise<Gpu> {
+  const name = options.adapter ?? (typeof process === "undefined" ? undefined : process.env.WGRAD_ADAPTER || undefined);
+  const { adapter, info, release } = await findAdapter(name);
+  const features = FEATURES.filter((f) => adapter.features.has(f));
+  const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits: allLimits(adapter.limits) });
+  const opened: Gpu = {
+    device,
+    info: { ...info, features: new Set<string>(features), limits: device.limits },
+    pool: new BufferPool(device),
+    pipelines: new PipelineCache(device),
+    bindGroups: new Map(),
+    fault: null,
+    lastSubmit: null,
+    lastCheck: null,
+    release,
+  };
+  device.addEventListener("uncapturederror", (event) => {
+    const { error } = event as GPUUncapturedErrorEvent;
+    opened.fault ??= new GpuError(`the GPU reported an error: ${error.message}`);
+  });
+  void device.lost.then((lost) => {
+    if (lost.reason !== "destroyed") opened.fault = new DeviceLostError(`the GPU device was lost: ${lost.message}; start again from the last checkpoint`);
+  });
+  debugLog(1, `features ${features.join(" ")}; storage binding ${device.limits.maxStorageBufferBindingSize} B, buffer ${device.limits.maxBufferSize} B`);
+  return opened;
+}
+
+/** Everything the adapter can do: the defaults (128 MiB per binding) are too small for feature maps. */
+function allLimits(limits: GPUSupportedLimits): Record<string, number> {
+  const wanted: Record<string, number> = {};
+  for (const key in limits) {
+    const value = (limits as unknown as Record<string, unknown>)[key];
+    if (typeof value === "number" && !key.startsWith("min")) wanted[key] = value;
+  }
+  wanted.minStorageBufferOffsetAlignment = limits.minStorageBufferOffsetAlignment;
+  wanted.minUniformBufferOffsetAlignment = limits.minUniformBufferOffsetAlignment;
+  return wanted;
+}
+
+/** Throws the error the GPU has reported since the last call, if any. */
+export function throwFault(): void {
+  const { fault } = gpu();
+  if (!fault) return;
+  if (!(fault instanceof DeviceLostError)) gpu().fault = null;
+  throw fault;
+}

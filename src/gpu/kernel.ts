@@ -1,0 +1,135 @@
+// From a kernel's WGSL text to a compiled pipeline: specialise by rewriting `const` lines, lay out by the bindings written there.
+
+import { kernels } from "./kernels.gen.ts";
+import { KernelError } from "../errors.ts";
+import { debugLog } from "../debug.ts";
+import { unroll } from "./unroll.ts";
+
+export type KernelName = keyof typeof kernels;
+export type ConstName<K extends KernelName> = keyof (typeof kernels)[K]["consts"] & string;
+export type BufferName<K extends KernelName> = (typeof kernels)[K]["bindings"][number]["name"];
+export type Consts = Readonly<Record<string, number | boolean | string>>;
+
+export interface Binding {
+  readonly name: string;
+  readonly access: "read" | "read_write";
+  readonly element: string;
+}
+
+interface Source {
+  readonly code: string;
+  readonly consts: Readonly<Record<string, string>>;
+  readonly bindings: readonly Binding[];
+}
+
+function source(kernel: KernelName): Source {
+  return kernels[kernel];
+}
+
+export function bindingsOf(kernel: KernelName): readonly Binding[] {
+  return source(kernel).bindings;
+}
+
+export function kernelNames(): KernelName[] {
+  return Object.keys(kernels) as KernelName[];
+}
+
+/** A value as WGSL writes it for a const of type `type`. */
+function literal(kernel: string, name: string, type: string, value: number | boolean | string): string {
+  if (typeof value !== "number") return String(value);
+  if (!Number.isFinite(value)) throw new KernelError(`${kernel}.wgsl: const ${name} must be finite, got ${value}`);
+  if (type === "f32" || type === "f16") {
+    const text = String(value);
+    return /[.e]/.test(text) ? text : `${text}.0`;
+  }
+  if (!Number.isInteger(value) || (type === "u32" && value < 0)) throw new KernelError(`${kernel}.wgsl: const ${name} is ${type}, got ${value}`);
+  return String(value);
+}
+
+/** The kernel's text with the values of the named consts replaced; everything else, line numbers included, stays. */
+export function specialise(kernel: KernelName, consts: Consts): string {
+  const { code, consts: known } = source(kernel);
+  let text: string = code;
+  for (const [name, value] of Object.entries(consts)) {
+    const type = known[name];
+    if (type === undefined) throw new KernelError(`${kernel}.wgsl has no const ${name}; it has ${Object.keys(known).join(", ")}`);
+    const line = new RegExp(`^((?:const|alias)\\s+${name}\\s*(?::\\s*\\w+)?\\s*=\\s*)[^;]+;`, "m");
+    text = text.replace(line, (_, head: string) => `${head}${literal(kernel, name, type, value)};`);
+  }
+  return unroll(text);
+}
+
+export function pipelineKey(kernel: string, consts: Consts): string {
+  let key = kernel;
+  for (const name in consts) key += `|${name}=${consts[name]}`;
+  return key;
+}
+
+interface Layout {
+  readonly group: GPUBindGroupLayout;
+  readonly pipeline: GPUPipelineLayout;
+}
+
+/** Compiles each (kernel, consts) once. */
+export class PipelineCache {
+  private readonly device: GPUDevice;
+  private readonly layouts = new Map<KernelName, Layout>();
+  private readonly ready = new Map<string, GPUComputePipeline>();
+  private readonly pending = new Map<string, Promise<void>>();
+  compiledCount = 0;
+
+  constructor(device: GPUDevice) {
+    this.device = device;
+  }
+
+  get(key: string): GPUComputePipeline | undefined {
+    return this.ready.get(key);
+  }
+
+  layout(kernel: KernelName): Layout {
+    let layout = this.layouts.get(kernel);
+    if (!layout) {
+      const entries = bindingsOf(kernel).map((b, binding) => ({
+        binding,
+        visibility: 4, // GPUShaderStage.COMPUTE
+        buffer: { type: b.access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
+      }));
+      const group = this.device.createBindGroupLayout({ label: kernel, entries });
+      layout = { group, pipeline: this.device.createPipelineLayout({ label: kernel, bindGroupLayouts: [group] }) };
+      this.layouts.set(kernel, layout);
+    }
+    return layout;
+  }
+
+  /** Starts compiling unless done or under way; resolves when the pipeline can be had from `get`. */
+  compile(kernel: KernelName, consts: Consts, key: string): Promise<void> {
+    if (this.ready.has(key)) return Promise.resolve();
+    let promise = this.pending.get(key);
+    if (!promise) {
+      promise = this.build(kernel, consts, key).finally(() => this.pending.delete(key));
+      this.pending.set(key, promise);
+    }
+    return promise;
+  }
+
+  private async build(kernel: KernelName, consts: Consts, key: string): Promise<void> {
+    const code = specialise(kernel, consts);
+    debugLog(4, `// ${key}\n${code}`);
+    this.device.pushErrorScope("validation");
+    const module = this.device.createShaderModule({ label: kernel, code });
+    const scope = this.device.popErrorScope();
+    const pipeline = this.device.createComputePipelineAsync({
+      label: kernel,
+      layout: this.layout(kernel).pipeline,
+      compute: { module, entryPoint: "main" },
+    });
+    const [invalid, result] = await Promise.all([scope, pipeline.catch((error: unknown) => error as Error)]);
+    if (invalid || result instanceof Error) {
+      const info = await module.getCompilationInfo();
+      const lines = info.messages.map((m) => `wgsl/${kernel}.wgsl:${m.lineNum}:${m.linePos} ${m.type}: ${m.message}`);
+      throw new KernelError(`${kernel}.wgsl does not compile (${key})\n${lines.join("\n") || (result as Error).message || invalid?.message}`);
+    }
+    this.compiledCount++;
+    this.ready.set(key, result);
+  }
+}

@@ -1,0 +1,77 @@
+// Recycles GPU buffers. WebGPU keeps submits in order, so a buffer may be handed out again as soon as its last use is submitted.
+
+import type { Buffer } from "./storage.ts";
+import { GpuError } from "../errors.ts";
+
+const USAGE = 0x80 | 0x8 | 0x4; // STORAGE | COPY_DST | COPY_SRC
+
+/** Sizes are rounded up to eighths of a power of two, at least 256 bytes: at most 12 % is wasted and sizes repeat. */
+export function roundSize(bytes: number): number {
+  if (bytes <= 256) return 256;
+  const step = Math.max(256, 2 ** Math.floor(Math.log2(bytes)) / 8);
+  return Math.ceil(bytes / step) * step;
+}
+
+export class BufferPool {
+  private readonly device: GPUDevice;
+  private readonly free: Buffer[] = []; // sorted by capacity, then id: the same requests get the same buffers
+  private nextId = 1;
+  /** Bytes of all buffers made and not destroyed, and the most that has been. */
+  allocatedBytes = 0;
+  peakBytes = 0;
+  /** Bytes handed out at present. */
+  usedBytes = 0;
+  bufferCount = 0;
+
+  constructor(device: GPUDevice) {
+    this.device = device;
+  }
+
+  acquire(bytes: number): Buffer {
+    const size = roundSize(bytes);
+    const at = this.lowerBound(size, 0);
+    // A buffer up to twice the size is taken rather than making another one.
+    const buffer = at < this.free.length && this.free[at].capacity <= 2 * size ? this.free.splice(at, 1)[0] : this.create(size);
+    this.usedBytes += buffer.capacity;
+    return buffer;
+  }
+
+  release(buffer: Buffer): void {
+    this.usedBytes -= buffer.capacity;
+    this.free.splice(this.lowerBound(buffer.capacity, buffer.id), 0, buffer);
+  }
+
+  /** Destroys every buffer that nobody uses. Returns the ids destroyed. */
+  trim(): number[] {
+    const gone = this.free.splice(0);
+    for (const b of gone) {
+      b.gpu.destroy();
+      this.allocatedBytes -= b.capacity;
+      this.bufferCount--;
+    }
+    return gone.map((b) => b.id);
+  }
+
+  private create(size: number): Buffer {
+    const limit = this.device.limits.maxBufferSize;
+    if (size > limit) throw new GpuError(`buffer of ${size} bytes exceeds the adapter's maxBufferSize of ${limit}; use a smaller batch or image`);
+    const gpu = this.device.createBuffer({ size, usage: USAGE });
+    this.allocatedBytes += size;
+    this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
+    this.bufferCount++;
+    return { gpu, id: this.nextId++, capacity: size };
+  }
+
+  /** First place in the free list not before (capacity, id). */
+  private lowerBound(capacity: number, id: number): number {
+    let low = 0;
+    let high = this.free.length;
+    while (low < high) {
+      const mid = (low + high) >> 1;
+      const b = this.free[mid];
+      if (b.capacity < capacity || (b.capacity === capacity && b.id < id)) low = mid + 1;
+      else high = mid;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,185 @@
+// A program is a list of kernel calls and uploads, as plain data. Recording it does nothing on the GPU; running it compiles
+// missing pipelines in parallel, gives each storage a buffer for its lifetime, and encodes everything into one submit.
+
+import { GpuError, KernelError } from "../errors.ts";
+import { gpu, throwFault, type Gpu } from "./device.ts";
+import { MAX_WORKGROUPS, type Grid } from "./grid.ts";
+import { bindingsOf, pipelineKey, type BufferName, type ConstName, type Consts, type KernelName } from "./kernel.ts";
+import { runProfiled, profiling } from "./profile.ts";
+import type { Storage } from "./storage.ts";
+import { waitFor } from "./wait.ts";
+
+export type HostData = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+export interface KernelCall {
+  readonly kernel: KernelName;
+  readonly key: string;
+  readonly consts: Consts;
+  /** In binding order. */
+  readonly buffers: readonly Storage[];
+  readonly grid: Grid;
+  /** Floating-point operations, for the profile; 0 where it is not stated. */
+  readonly flops: number;
+}
+
+/** Data from the host. `data` is asked at each run, so that what changes every step is never frozen into the program. */
+export interface Upload {
+  readonly storage: Storage;
+  readonly data: () => HostData;
+}
+
+export interface Program {
+  readonly calls: KernelCall[];
+  readonly uploads: Upload[];
+}
+
+export function emptyProgram(): Program {
+  return { calls: [], uploads: [] };
+}
+
+let recording: Program = emptyProgram();
+
+/** Everything recorded from now on goes to `program`; returns the one before. */
+export function recordInto(program: Program): Program {
+  const before = recording;
+  recording = program;
+  return before;
+}
+
+/** The program being recorded. */
+export function currentProgram(): Program {
+  return recording;
+}
+
+interface Launch<K extends KernelName> {
+  consts?: Partial<Record<ConstName<K>, number | boolean | string>>;
+  buffers: Record<BufferName<K>, { readonly storage: Storage }>;
+  grid: Grid;
+  flops?: number;
+}
+
+/** Appends one kernel call to the program being recorded. Buffers are bound by the names in the WGSL text. */
+export function launch<K extends KernelName>(kernel: K, { consts, buffers, grid, flops = 0 }: Launch<K>): void {
+  const given = (consts ?? {}) as Consts;
+  const limit = gpu().info.limits.maxStorageBufferBindingSize;
+  if (!grid.every((n) => Number.isInteger(n) && n > 0 && n <= MAX_WORKGROUPS)) {
+    throw new KernelError(`${kernel}: a grid axis takes 1 to ${MAX_WORKGROUPS} workgroups, got [${grid}]`);
+  }
+  const bound = bindingsOf(kernel).map(({ name }) => {
+    const storage = (buffers as Record<string, { readonly storage: Storage } | undefined>)[name]?.storage;
+    if (!storage) throw new KernelError(`${kernel}.wgsl: buffer ${name} is not given`);
+    if (storage.released) throw new GpuError(`${kernel}: tensor ${name} ended with its step; return it from step() or keep() it to use it later`);
+    if (storage.bytes > limit) {
+      throw new GpuError(`${kernel}: ${name} needs ${mib(storage.bytes)} MiB but this adapter binds at most ${mib(limit)} MiB; use a smaller batch, image or width`);
+    }
+    return storage;
+  });
+  recording.calls.push({ kernel, key: pipelineKey(kernel, given), consts: given, buffers: bound, grid, flops });
+}
+
+function mib(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1);
+}
+
+/** Appends an upload: before the program's first kernel, `data()` is written to `storage`. */
+export function upload(storage: Storage, data: () => HostData): void {
+  recording.uploads.push({ storage, data });
+}
+
+/**
+ * Runs a program. Storages in `survivors` (or all of them when it is "all") keep their buffers; the others are temporaries
+ * that share memory and are released. Resolves when the work is submitted, with at most one submit still unfinished before it.
+ */
+export async function runProgram(program: Program, survivors: ReadonlySet<Storage> | "all"): Promise<void> {
+  if (program.calls.length === 0 && program.uploads.length === 0) return;
+  const g = gpu();
+  throwFault();
+  await Promise.all(program.calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
+  if (g.lastSubmit) await waitFor(g.lastSubmit, g.info.software);
+  const groups = allocate(g, program, survivors);
+  for (const { storage, data } of program.uploads) writeStorage(g, storage, data());
+  const pipelines = program.calls.map((c) => g.pipelines.get(c.key)!);
+  if (profiling()) await runProfiled(g, program.calls, pipelines, groups);
+  else submit(g, program.calls, pipelines, groups);
+  g.lastSubmit = g.device.queue.onSubmittedWorkDone();
+}
+
+/** One encoder, one pass, one submit. A validation error drops the submit whole: it becomes the fault that the next call throws. */
+function submit(g: Gpu, calls: readonly KernelCall[], pipelines: readonly GPUComputePipeline[], groups: readonly GPUBindGroup[]): void {
+  g.device.pushErrorScope("validation");
+  const encoder = g.device.createCommandEncoder();
+  encode(encoder, calls, pipelines, groups);
+  g.device.queue.submit([encoder.finish()]);
+  g.lastCheck = g.device.popErrorScope().then(async (error) => {
+    if (error) g.fault ??= new GpuError(`${await culprit(g, calls, pipelines, groups)}: the GPU refused the work: ${error.message}`);
+  });
+}
+
+/** The first kernel of a refused program that is refused on its own. */
+async function culprit(g: Gpu, calls: readonly KernelCall[], pipelines: readonly GPUComputePipeline[], groups: readonly GPUBindGroup[]): Promise<string> {
+  for (let i = 0; i < calls.length; i++) {
+    g.device.pushErrorScope("validation");
+    const encoder = g.device.createCommandEncoder();
+    encode(encoder, calls.slice(i, i + 1), pipelines.slice(i), groups.slice(i));
+    encoder.finish();
+    if (await g.device.popErrorScope()) return calls[i].key;
+  }
+  return "program";
+}
+
+function encode(encoder: GPUCommandEncoder, calls: readonly KernelCall[], pipelines: readonly GPUComputePipeline[], groups: readonly GPUBindGroup[]): void {
+  if (calls.length === 0) return;
+  const pass = encoder.beginComputePass();
+  calls.forEach((call, i) => {
+    pass.setPipeline(pipelines[i]);
+    pass.setBindGroup(0, groups[i]);
+    pass.dispatchWorkgroups(...call.grid);
+  });
+  pass.end();
+}
+
+function writeStorage(g: Gpu, storage: Storage, data: HostData): void {
+  g.device.queue.writeBuffer(storage.buffer!.gpu, 0, data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** Gives every storage a buffer from its first to its last use, in order, and returns each call's bind group. */
+function allocate(g: Gpu, program: Program, survivors: ReadonlySet<Storage> | "all"): GPUBindGroup[] {
+  const lastUse = new Map<Storage, number>();
+  const temporary = (s: Storage) => survivors !== "all" && !survivors.has(s);
+  for (const { storage } of program.uploads) if (!storage.buffer) lastUse.set(storage, -1);
+  program.calls.forEach((call, i) => call.buffers.forEach((s) => (!s.buffer || lastUse.has(s)) && lastUse.set(s, i)));
+  for (const { storage } of program.uploads) storage.buffer ??= g.pool.acquire(storage.bytes); // written before any kernel runs
+  const endFirst = (i: number, s: Storage) => lastUse.get(s) === i && temporary(s) && !s.released;
+  const end = (s: Storage) => {
+    g.pool.release(s.buffer!);
+    s.released = true;
+  };
+  const groups = program.calls.map((call, i) => {
+    for (const s of call.buffers) s.buffer ??= g.pool.acquire(s.bytes);
+    const group = bindGroup(g, call);
+    for (const s of call.buffers) if (endFirst(i, s)) end(s);
+    return group;
+  });
+  for (const { storage } of program.uploads) if (endFirst(-1, storage)) end(storage);
+  for (const s of lastUse.keys()) if (s.released) s.buffer = null;
+  return groups;
+}
+
+const BIND_GROUP_CACHE = 20_000;
+
+function bindGroup(g: Gpu, call: KernelCall): GPUBindGroup {
+  let key: string = call.kernel;
+  for (const s of call.buffers) key += `|${s.buffer!.id}:${s.bytes}`;
+  let group = g.bindGroups.get(key);
+  if (group) return group;
+  const entries = bindingsOf(call.kernel).map((b, binding) => {
+    const { buffer, bytes } = call.buffers[binding];
+    // arrayLength follows the bound size: exact for scalars, up to the next vector for vec4 (buffers are padded).
+    const size = b.element.startsWith("vec4") ? Math.ceil(bytes / 16) * 16 : bytes;
+    return { binding, resource: { buffer: buffer!.gpu, size } };
+  });
+  group = g.device.createBindGroup({ label: call.kernel, layout: g.pipelines.layout(call.kernel).group, entries });
+  if (g.bindGroups.size >= BIND_GROUP_CACHE) g.bindGroups.clear();
+  g.bindGroups.set(key, group);
+  return group;
+}

@@ -1,0 +1,14 @@
+// The public names of the library, nothing else.
+
+export { init, close } from "./gpu/device.ts";
+export type { InitOptions } from "./gpu/device.ts";
+export { step, keep, flush } from "./scope.ts";
+export { Tensor, tensor, hostTensor, empty, full, zeros, ones, arange } from "./tensor.ts";
+export { record, backward, noGrad } from "./autograd.ts";
+export { Rng } from "./random.ts";
+export { setDebug } from "./debug.ts";
+export * from "./errors.ts";
+export * from "./kernels/index.ts";
+export * as nn from "./nn/index.ts";
+export * as optim from "./nn/optim.ts";
+export * as schedule from "./nn/schedule.ts";

@@ -1,0 +1,111 @@
+// Who owns memory. A step is a scope: what is made in it ends with it, except what it returns, what keep() names, and gradients
+// of tensors from outside. Outside a step, memory goes back when its tensor is garbage-collected.
+
+import { GpuError } from "./errors.ts";
+import { gpu } from "./gpu/device.ts";
+import type { BufferPool } from "./gpu/pool.ts";
+import { currentProgram, emptyProgram, recordInto, runProgram } from "./gpu/program.ts";
+import type { Buffer, Storage } from "./gpu/storage.ts";
+
+interface Scope {
+  readonly isStep: boolean;
+  created: Set<Storage>;
+  readonly kept: Set<Storage>;
+  /** Asked at the end of the step for storages that outlive it, such as gradients of parameters. */
+  readonly roots: (() => Storage | undefined)[];
+}
+
+const EAGER_FLUSH = 1024; // calls recorded outside a step before they run by themselves
+
+function newScope(isStep: boolean): Scope {
+  return { isStep, created: new Set(), kept: new Set(), roots: [] };
+}
+
+let scope = newScope(false);
+let tail: Promise<unknown> = Promise.resolve();
+
+const collected = new FinalizationRegistry<{ pool: BufferPool; buffer: Buffer }>(({ pool, buffer }) => pool.release(buffer));
+
+/** Registers a storage with the scope it is made in. */
+export function own(storage: Storage): void {
+  scope.created.add(storage);
+  if (!scope.isStep && currentProgram().calls.length >= EAGER_FLUSH) void flush().catch((error: Error) => (gpu().fault ??= new GpuError(error.message)));
+}
+
+/** True for a storage made in the step under way. */
+export function madeHere(storage: Storage): boolean {
+  return scope.isStep && scope.created.has(storage);
+}
+
+/** Adds a storage, looked up when the step ends, to what outlives the step. */
+export function addRoot(root: () => Storage | undefined): void {
+  if (scope.isStep) scope.roots.push(root);
+}
+
+/** Lets a tensor outlive the step it is made in without being returned from it. Returns the tensor. */
+export function keep<T extends { readonly storage: Storage }>(tensor: T): T {
+  scope.kept.add(tensor.storage);
+  return tensor;
+}
+
+function handOver(storages: Iterable<Storage>): void {
+  const { pool } = gpu();
+  for (const s of storages) if (s.buffer) collected.register(s, { pool, buffer: s.buffer });
+}
+
+/** Runs what has been recorded so far and keeps all of it. */
+export async function flush(): Promise<void> {
+  const here = scope;
+  const program = recordInto(emptyProgram());
+  const created = here.created;
+  const run = tail.then(() => runProgram(program, "all"));
+  tail = run.catch(() => {});
+  if (!here.isStep) here.created = new Set();
+  await run;
+  if (!here.isStep) handOver(created);
+}
+
+/**
+ * Runs `fn` as one step: everything it computes goes to the GPU in one submit when it ends. Returns what `fn` returns; tensors
+ * in it (also in arrays and plain objects) survive, all other tensors made in the step end with it. Resolves when the work is
+ * submitted, not when it is done. Throws GpuError when called inside another step.
+ */
+export async function step<T>(fn: () => T | Promise<T>): Promise<T> {
+  if (scope.isStep) throw new GpuError("step: another step is still running; await it first, steps do not nest");
+  await flush();
+  const outer = scope;
+  const inner = (scope = newScope(true));
+  const outerProgram = recordInto(emptyProgram());
+  let survivors = new Set<Storage>();
+  try {
+    const result = await fn();
+    survivors = new Set([...inner.kept, ...storagesIn(result), ...inner.roots.flatMap((root) => root() ?? [])]);
+    const program = recordInto(emptyProgram());
+    const run = tail.then(() => runProgram(program, survivors));
+    tail = run.catch(() => {});
+    await run;
+    return result;
+  } finally {
+    recordInto(outerProgram);
+    scope = outer;
+    endStep(inner, survivors);
+  }
+}
+
+function endStep(inner: Scope, survivors: ReadonlySet<Storage>): void {
+  const { pool } = gpu();
+  handOver([...inner.created].filter((s) => survivors.has(s)));
+  for (const s of inner.created) {
+    if (survivors.has(s) || s.released) continue;
+    s.released = true; // read in mid-step, so it has a buffer of its own
+    if (s.buffer) pool.release(s.buffer);
+    s.buffer = null;
+  }
+}
+
+function storagesIn(value: unknown): Storage[] {
+  if (value === null || typeof value !== "object") return [];
+  if ("storage" in value) return [value.storage as Storage];
+  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) return Object.values(value).flatMap(storagesIn);
+  return [];
+}

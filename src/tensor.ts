@@ -1,0 +1,138 @@
+// A tensor: a shape, a dtype and a storage. No mathematics here; operations are functions in kernels/.
+
+import type { Node } from "./autograd.ts";
+import { GpuError, OptionError, ShapeError } from "./errors.ts";
+import { linearGrid } from "./gpu/grid.ts";
+import { launch, upload, type HostData } from "./gpu/program.ts";
+import { readStorage } from "./gpu/read.ts";
+import { Storage } from "./gpu/storage.ts";
+import { flush, own } from "./scope.ts";
+import { checkShape, showShape, sizeOf, type Shape } from "./shape.ts";
+
+export type Dtype = "f32" | "i32" | "u32";
+
+const ARRAYS = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
+
+/** An n-dimensional array on the GPU, row-major. Made by tensor(), zeros() and the operations, not by `new`. */
+export class Tensor {
+  readonly shape: Shape;
+  readonly dtype: Dtype;
+  readonly storage: Storage;
+  /** True for parameters and for whatever is computed from them. */
+  requiresGrad = false;
+  /** The gradient that backward() left, for leaves with requiresGrad. */
+  grad: Tensor | null = null;
+  /** How this tensor was computed; null for leaves. */
+  node: Node | null = null;
+
+  constructor(shape: Shape, dtype: Dtype, storage: Storage) {
+    this.shape = shape;
+    this.dtype = dtype;
+    this.storage = storage;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  /** Copies the values to the host, in row-major order. Runs what has been recorded first. Throws GpuError for a tensor whose step has ended. */
+  async read(): Promise<Float32Array | Int32Array | Uint32Array> {
+    await flush();
+    if (this.storage.released) throw new GpuError(`read: this tensor ${showShape(this.shape)} ended with its step; return it from step() or keep() it`);
+    if (!this.storage.buffer) throw new GpuError(`read: this tensor ${showShape(this.shape)} was never computed; an earlier error stopped its program`);
+    return new ARRAYS[this.dtype](await readStorage(this.storage));
+  }
+
+  /** The value of a tensor of one element. */
+  async item(): Promise<number> {
+    if (this.size !== 1) throw new ShapeError(`item: the tensor must have one element, got shape ${showShape(this.shape)}`);
+    return (await this.read())[0];
+  }
+
+  /** The same values, cut off from the gradient graph. */
+  detach(): Tensor {
+    return new Tensor(this.shape, this.dtype, this.storage);
+  }
+
+  toString(): string {
+    return `Tensor ${this.dtype} ${showShape(this.shape)}`;
+  }
+}
+
+/** A tensor without values: the kernel launched next must write every element. */
+export function empty(shape: Shape, dtype: Dtype = "f32"): Tensor {
+  checkShape("empty", shape);
+  const storage = new Storage(4 * sizeOf(shape));
+  own(storage);
+  return new Tensor([...shape], dtype, storage);
+}
+
+export type NestedNumbers = number | readonly NestedNumbers[];
+
+export interface TensorOptions {
+  /** Default: the nesting of the data; one dimension for typed arrays. */
+  shape?: Shape;
+  /** Default: f32, or that of the typed array. */
+  dtype?: Dtype;
+  requiresGrad?: boolean;
+}
+
+/** A tensor from numbers, nested arrays or a typed array, which is copied. Throws ShapeError when the count does not fit the shape. */
+export function tensor(data: NestedNumbers | HostData, { shape, dtype, requiresGrad = false }: TensorOptions = {}): Tensor {
+  const type = dtype ?? (data instanceof Int32Array ? "i32" : data instanceof Uint32Array ? "u32" : "f32");
+  const values = ARRAYS[type].from(isTyped(data) ? data : flatten(data)) as HostData;
+  const dims = shape ?? (isTyped(data) ? [data.length] : nesting(data));
+  if (sizeOf(dims) !== values.length) throw new ShapeError(`tensor: shape ${showShape(dims)} has ${sizeOf(dims)} elements but the data has ${values.length}`);
+  const t = hostTensor(dims, type, () => values);
+  t.requiresGrad = requiresGrad;
+  return t;
+}
+
+/** A tensor whose values `data` supplies at each run of the program it is recorded in: for what changes every step. */
+export function hostTensor(shape: Shape, dtype: Dtype, data: () => HostData): Tensor {
+  const t = empty(shape, dtype);
+  upload(t.storage, data);
+  return t;
+}
+
+function isTyped(data: NestedNumbers | HostData): data is HostData {
+  return ArrayBuffer.isView(data);
+}
+
+function flatten(data: NestedNumbers): number[] {
+  return typeof data === "number" ? [data] : (data.flat(Infinity as 20) as number[]);
+}
+
+function nesting(data: NestedNumbers): number[] {
+  return typeof data === "number" ? [] : [data.length, ...nesting(data[0] ?? 0)];
+}
+
+/** A tensor with every element equal to `value`. */
+export function full(shape: Shape, value: number, { dtype = "f32", requiresGrad = false }: Omit<TensorOptions, "shape"> = {}): Tensor {
+  if (!Number.isFinite(value)) throw new OptionError(`full: the value must be finite, got ${value}`);
+  const y = empty(shape, dtype);
+  launch("fill", { consts: { T: dtype, VALUE: fillValue(value, dtype) }, buffers: { y }, grid: linearGrid(y.size, 256) });
+  y.requiresGrad = requiresGrad;
+  return y;
+}
+
+function fillValue(value: number, dtype: Dtype): string {
+  return dtype === "f32" ? `${dtype}(${Math.fround(value)})` : `${dtype}(${Math.trunc(value)})`;
+}
+
+/** Zeros of a shape. */
+export function zeros(shape: Shape, options: Omit<TensorOptions, "shape"> = {}): Tensor {
+  return full(shape, 0, options);
+}
+
+/** Ones of a shape. */
+export function ones(shape: Shape, options: Omit<TensorOptions, "shape"> = {}): Tensor {
+  return full(shape, 1, options);
+}
+
+/** The numbers from `start` (default 0) up to, not including, `end`. */
+export function arange(end: number, { start = 0, step = 1, dtype = "f32" }: { start?: number; step?: number; dtype?: Dtype } = {}): Tensor {
+  const count = Math.max(0, Math.ceil((end - start) / step));
+  return tensor(Array.from({ length: count }, (_, i) => start + i * step), { dtype });
+}
