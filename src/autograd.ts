@@ -3,7 +3,7 @@
 import { ShapeError, WgradError } from "./errors.ts";
 import { linearGrid } from "./gpu/grid.ts";
 import { launch } from "./gpu/program.ts";
-import { addRoot, madeHere } from "./scope.ts";
+import { keepGradient, madeHere } from "./scope.ts";
 import { sameShape, showShape } from "./shape.ts";
 import { empty, ones, type Tensor } from "./tensor.ts";
 
@@ -86,7 +86,7 @@ function accumulate(a: Tensor, b: Tensor): Tensor {
 
 function accumulateLeaf(leaf: Tensor, grad: Tensor): void {
   leaf.grad = leaf.grad ? accumulate(leaf.grad, grad) : grad;
-  if (!madeHere(leaf.storage)) addRoot(() => leaf.grad?.storage);
+  if (!madeHere(leaf.storage)) keepGradient(() => leaf.grad?.storage);
 }
 
 /** Every tensor that `y` depends on and that requires a gradient, later ones first, leaves last. */

@@ -11,14 +11,17 @@ interface Scope {
   readonly isStep: boolean;
   created: Set<Storage>;
   readonly kept: Set<Storage>;
-  /** Asked at the end of the step for storages that outlive it, such as gradients of parameters. */
-  readonly roots: (() => Storage | undefined)[];
+  /** Gradients of tensors from outside, looked up when the step ends: they outlive it. */
+  readonly gradients: Slot[];
 }
+
+/** Where a gradient is held: the storage found there now, if any. */
+type Slot = () => Storage | undefined;
 
 const EAGER_FLUSH = 1024; // calls recorded outside a step before they run by themselves
 
 function newScope(isStep: boolean): Scope {
-  return { isStep, created: new Set(), kept: new Set(), roots: [] };
+  return { isStep, created: new Set(), kept: new Set(), gradients: [] };
 }
 
 let scope = newScope(false);
@@ -37,9 +40,9 @@ export function madeHere(storage: Storage): boolean {
   return scope.isStep && scope.created.has(storage);
 }
 
-/** Adds a storage, looked up when the step ends, to what outlives the step. */
-export function addRoot(root: () => Storage | undefined): void {
-  if (scope.isStep) scope.roots.push(root);
+/** Tells the step under way that the gradient found in `slot` at its end outlives it. */
+export function keepGradient(slot: Slot): void {
+  if (scope.isStep) scope.gradients.push(slot);
 }
 
 /** Lets a tensor outlive the step it is made in without being returned from it. Returns the tensor. */
@@ -50,7 +53,25 @@ export function keep<T extends { readonly storage: Storage }>(tensor: T): T {
 
 function handOver(storages: Iterable<Storage>): void {
   const { pool } = gpu();
-  for (const s of storages) if (s.buffer) collected.register(s, { pool, buffer: s.buffer });
+  for (const s of storages) if (s.buffer) collected.register(s, { pool, buffer: s.buffer }, s);
+}
+
+/** Gradients that outlived their step, each with its place. Once replaced or cleared there they end with the next step. */
+let heldGradients: { slot: Slot; storage: Storage }[] = [];
+
+function settleGradients(survivors: ReadonlySet<Storage>, slots: readonly Slot[]): void {
+  const { pool } = gpu();
+  const live = new Set([...heldGradients.map(({ slot }) => slot()), ...slots.map((slot) => slot())]);
+  for (const { storage } of heldGradients) {
+    if (live.has(storage) || survivors.has(storage) || !storage.buffer) continue;
+    collected.unregister(storage);
+    pool.release(storage.buffer);
+    storage.buffer = null;
+    storage.released = true;
+  }
+  const kept = heldGradients.filter(({ slot, storage }) => slot() === storage);
+  const added = slots.flatMap((slot) => { const storage = slot(); return storage ? [{ slot, storage }] : []; });
+  heldGradients = [...kept.filter(({ storage }) => !added.some((a) => a.storage === storage)), ...added];
 }
 
 /** Runs what has been recorded so far and keeps all of it. */
@@ -67,7 +88,8 @@ export async function flush(): Promise<void> {
 
 /**
  * Runs `fn` as one step: everything it computes goes to the GPU in one submit when it ends. Returns what `fn` returns; tensors
- * in it (also in arrays and plain objects) survive, all other tensors made in the step end with it. Resolves when the work is
+ * in it (also in arrays and plain objects) survive, and so do gradients of tensors from outside, until they are replaced or
+ * cleared; all other tensors made in the step end with it. Resolves when the work is
  * submitted, not when it is done. Throws GpuError when called inside another step.
  */
 export async function step<T>(fn: () => T | Promise<T>): Promise<T> {
@@ -79,7 +101,7 @@ export async function step<T>(fn: () => T | Promise<T>): Promise<T> {
   let survivors = new Set<Storage>();
   try {
     const result = await fn();
-    survivors = new Set([...inner.kept, ...storagesIn(result), ...inner.roots.flatMap((root) => root() ?? [])]);
+    survivors = new Set([...inner.kept, ...storagesIn(result), ...inner.gradients.flatMap((slot) => slot() ?? [])]);
     const program = recordInto(emptyProgram());
     const run = tail.then(() => runProgram(program, survivors));
     tail = run.catch(() => {});
@@ -101,6 +123,7 @@ function endStep(inner: Scope, survivors: ReadonlySet<Storage>): void {
     if (s.buffer) pool.release(s.buffer);
     s.buffer = null;
   }
+  settleGradients(survivors, inner.gradients);
 }
 
 function storagesIn(value: unknown): Storage[] {

@@ -3,7 +3,6 @@
 import { kernels } from "./kernels.gen.ts";
 import { KernelError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
-import { unroll } from "./unroll.ts";
 
 export type KernelName = keyof typeof kernels;
 export type ConstName<K extends KernelName> = keyof (typeof kernels)[K]["consts"] & string;
@@ -56,7 +55,7 @@ export function specialise(kernel: KernelName, consts: Consts): string {
     const line = new RegExp(`^((?:const|alias)\\s+${name}\\s*(?::\\s*\\w+)?\\s*=\\s*)[^;]+;`, "m");
     text = text.replace(line, (_, head: string) => `${head}${literal(kernel, name, type, value)};`);
   }
-  return unroll(text);
+  return text;
 }
 
 export function pipelineKey(kernel: string, consts: Consts): string {

@@ -41,17 +41,6 @@ export class BufferPool {
     this.free.splice(this.lowerBound(buffer.capacity, buffer.id), 0, buffer);
   }
 
-  /** Destroys every buffer that nobody uses. Returns the ids destroyed. */
-  trim(): number[] {
-    const gone = this.free.splice(0);
-    for (const b of gone) {
-      b.gpu.destroy();
-      this.allocatedBytes -= b.capacity;
-      this.bufferCount--;
-    }
-    return gone.map((b) => b.id);
-  }
-
   private create(size: number): Buffer {
     const limit = this.device.limits.maxBufferSize;
     if (size > limit) throw new GpuError(`buffer of ${size} bytes exceeds the adapter's maxBufferSize of ${limit}; use a smaller batch or image`);

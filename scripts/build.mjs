@@ -1,0 +1,22 @@
+// Bundles the library and its command lines into dist/ (a fraction of a second). Dependencies stay outside the bundle.
+import { build } from "esbuild";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import "./gen.mjs";
+
+const root = join(import.meta.dirname, "..");
+process.chdir(root);
+if (process.argv.includes("--clean")) rmSync("dist", { recursive: true, force: true });
+const entryPoints = { index: "src/index.ts", kits: "src/kits/index.ts", "train-kits": "src/kits/main.ts", bench: "bench/main.ts" };
+await build({
+  entryPoints,
+  outdir: "dist",
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  packages: "external",
+  sourcemap: true,
+  logLevel: "warning",
+});
