@@ -1,1 +1,85 @@
-export {};
+// npm run bench: every kernel family on the shapes of a Res-UNet, checked, then timed, as a fraction of this device's ceiling.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { Command } from "commander";
+import { close, init } from "../src/index.ts";
+import { TOLERANCE, type Case, type Work } from "./case.ts";
+import { measureCeiling, type Ceiling } from "./ceiling.ts";
+import { convCases } from "./convolution.ts";
+import { time, type Timing } from "./measure.ts";
+import { otherCases } from "./others.ts";
+
+interface Row extends Timing {
+  readonly name: string;
+  readonly shape: string;
+  readonly gflops: number;
+  readonly gbps: number;
+  /** Of the ceiling that binds: arithmetic or memory, whichever is nearer. */
+  readonly ofCeiling: number;
+  readonly error: number;
+}
+
+const command = new Command("bench")
+  .description("Times the kernels on this machine's adapter, after checking each against the host.")
+  .option("--filter <text>", "only cases whose name contains this")
+  .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
+  .option("--samples <n>", "timed samples per case", "7")
+  .option("--json <file>", "write the results as JSON")
+  .parse();
+const options = command.opts<{ filter?: string; adapter?: string; samples: string; json?: string }>();
+
+try {
+  await main();
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`);
+  process.exitCode = 1;
+} finally {
+  close();
+}
+
+async function main(): Promise<void> {
+  const info = await init(options.adapter ? { adapter: options.adapter } : {});
+  console.log(`${info.name} (${info.driver})${info.software ? ": a software adapter, slow" : ""}`);
+  const ceiling = await measureCeiling();
+  console.log(`ceiling measured now: ${ceiling.gflops.toFixed(0)} GFLOP/s (multiply-add), ${ceiling.gbps.toFixed(1)} GB/s (copy)\n`);
+  console.log(header());
+  const cases = [...convCases(), ...otherCases()].filter((c) => c.name.includes(options.filter ?? ""));
+  if (cases.length === 0) throw new Error(`no case contains "${options.filter}"`);
+  const rows: Row[] = [];
+  for (const c of cases) rows.push(await runCase(c, ceiling));
+  if (options.json) save(options.json, { adapter: info, date: new Date().toISOString().slice(0, 10), ceiling, rows });
+  if (rows.some((r) => !(r.error <= TOLERANCE))) throw new Error("some results are wrong; see WRONG above");
+}
+
+async function runCase(c: Case, ceiling: Ceiling): Promise<Row> {
+  const work = c.setup();
+  const error = await work.check();
+  const wrong = !(error <= TOLERANCE);
+  const timing = wrong ? { medianMs: NaN, minMs: NaN, maxMs: NaN, samples: 0 } : await time(work.run, { samples: Number(options.samples) });
+  const row = { name: c.name, shape: c.shape, error, ...timing, ...rates(work, timing, ceiling) };
+  console.log(wrong ? `${c.name.padEnd(30)} WRONG: relative error ${error.toExponential(1)}` : line(row, work));
+  return row;
+}
+
+function rates(work: Work, { medianMs }: Timing, ceiling: Ceiling): Pick<Row, "gflops" | "gbps" | "ofCeiling"> {
+  const gflops = work.flops / medianMs / 1e6;
+  const gbps = work.bytes / medianMs / 1e6;
+  return { gflops, gbps, ofCeiling: Math.max(gflops / ceiling.gflops, gbps / ceiling.gbps) };
+}
+
+function header(): string {
+  return `${"case".padEnd(30)} ${"shape".padEnd(30)} ${"median ms".padStart(10)} ${"[min .. max]".padStart(18)} ${"rate".padStart(16)}  of ceiling`;
+}
+
+function line(row: Row, work: Work): string {
+  const rate = work.flops > 0 ? `${row.gflops.toFixed(1)} GFLOP/s` : `${row.gbps.toFixed(2)} GB/s`;
+  const spread = `[${row.minMs.toFixed(2)} .. ${row.maxMs.toFixed(2)}]`;
+  const percent = `${(100 * row.ofCeiling).toFixed(1)} %`;
+  return `${row.name.padEnd(30)} ${row.shape.padEnd(30)} ${row.medianMs.toFixed(3).padStart(10)} ${spread.padStart(18)} ${rate.padStart(16)} ${percent.padStart(11)}`;
+}
+
+function save(file: string, result: object): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+}

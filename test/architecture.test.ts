@@ -1,0 +1,57 @@
+// The layers: wgsl <- gpu <- tensor, autograd <- kernels <- nn <- kits. A file may import from its own layer and those below.
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { expect, test } from "vitest";
+import { kernelNames, bindingsOf } from "../src/gpu/kernel.ts";
+
+const root = join(import.meta.dirname, "..");
+const LAYERS = ["base", "gpu", "tensor", "kernels", "nn", "kits"];
+
+/** Files at the top of src that know nothing of tensors may be used from everywhere. */
+const BASE = ["errors.ts", "debug.ts", "random.ts", "shape.ts"];
+
+function layerOf(file: string): number {
+  const [first, second] = relative(join(root, "src"), file).split("/");
+  if (second === undefined) return LAYERS.indexOf(BASE.includes(first) ? "base" : "tensor");
+  return LAYERS.indexOf(first);
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((f) => f.endsWith(".ts") && !f.endsWith(".gen.ts"))
+    .map((f) => join(root, folder, f));
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(file, "utf8");
+  return [...text.matchAll(/(?:from|import)\s*\(?"(\.[^"]+)"/g)].map(([, path]) => join(dirname(file), path));
+}
+
+test("imports point downwards only", () => {
+  const wrong: string[] = [];
+  for (const file of filesIn("src").filter((f) => !f.endsWith("src/index.ts"))) {
+    for (const target of importsOf(file)) {
+      if (layerOf(target) > layerOf(file)) wrong.push(`${relative(root, file)} imports ${relative(root, target)}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
+test("nothing in src imports tests or benches, and core files name no Node module outside the Node-only ones", () => {
+  const all = filesIn("src");
+  expect(all.filter((f) => importsOf(f).some((t) => /\/(test|bench)\//.test(t)))).toEqual([]);
+  const nodeOnly = ["src/gpu/node.ts", "src/gpu/swiftshader.ts"];
+  const core = all.filter((f) => !relative(root, f).startsWith("src/kits/") && !nodeOnly.includes(relative(root, f)));
+  expect(core.filter((f) => /^import .*"node:/m.test(readFileSync(f, "utf8"))).map((f) => relative(root, f))).toEqual([]);
+});
+
+test("every kernel stands in a file with a header, uses at most 10 storage buffers and is used somewhere", () => {
+  const sources = [...filesIn("src"), ...filesIn("bench")].map((f) => readFileSync(f, "utf8")).join("\n");
+  for (const name of kernelNames()) {
+    const text = readFileSync(join(root, "wgsl", `${name}.wgsl`), "utf8");
+    expect(text.startsWith(`// ${name}.wgsl: `), `${name}.wgsl must begin with "// ${name}.wgsl: what it computes"`).toBe(true);
+    expect(text, `${name}.wgsl says what grid it wants`).toMatch(/\/\/ grid /);
+    expect(bindingsOf(name).length, `${name}.wgsl`).toBeLessThanOrEqual(10);
+    expect(sources.includes(`"${name}"`) || sources.includes(`${name}:`), `${name} is used`).toBe(true);
+  }
+});
