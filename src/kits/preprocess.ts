@@ -1,0 +1,224 @@
+// From NIfTI volumes to a packed cache of uint8 axial slices: window, resize, write, one case at a time.
+//
+//   images.u8, labels.u8   [slices, size, size], case after case, S from superior to inferior
+//   index.json             where each case lies and the geometry that takes predictions back to its own grid
+//   images/, labels/       the same slices as PNG files, if asked for
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, open, readdir, stat, writeFile } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { encode } from "fast-png";
+import { DataError, OptionError } from "../errors.ts";
+import { readJson, writeJsonAtomic } from "./atomic.ts";
+import type { CacheIndex, CachedCase } from "./cache.ts";
+import type { CaseFiles, Dataset } from "./datasets/dataset.ts";
+import { checkLabelValues, checkPair } from "./datasets/open.ts";
+import { sliceResizer } from "./downsample.ts";
+import { replaceFolder } from "./files.ts";
+import type { Geometry } from "./geometry.ts";
+import { readImage, readLabels } from "./nifti.ts";
+
+/** How slices are made. Every field is part of the cache's key. */
+export interface PreprocessOptions {
+  /** Rows and columns of a cached slice; default 128. */
+  size: number;
+  /** Window width and level in HU; default 540 and 140, which is [-130, 410] -> [0, 255]. */
+  window: number;
+  level: number;
+  /** Also write every slice as PNG; default false. */
+  png: boolean;
+}
+
+/** Told after each case, and once with `reused` when nothing had to be done. */
+export type PreprocessProgress = (event: { done: number; total: number; id: string; reused: boolean }) => void;
+
+export const preprocessDefaults: PreprocessOptions = { size: 128, window: 540, level: 140, png: false };
+
+const VERSION = 1; // raise it when the same options give different bytes
+
+/**
+ * Makes the slice cache of `dataset` in `folder`, or keeps the one that is there if the options and the size and time
+ * of every source file are unchanged. Memory is bounded by one case. A new cache replaces the old one when it is
+ * complete. Returns its index. Throws DataError naming the case for anything wrong in the data, OptionError for sizes
+ * out of range. Method of MSALDS-UNet, section 3.2: window 540/140, axial slices, 128 x 128. Non-square slices are
+ * stretched.
+ */
+export async function preprocess(
+  dataset: Dataset, folder: string, options: Partial<PreprocessOptions> = {}, progress: PreprocessProgress = () => {},
+): Promise<CacheIndex> {
+  const all = { ...preprocessDefaults, ...options };
+  checkOptions(all);
+  const total = dataset.cases.length;
+  const key = await cacheKey(dataset, all);
+  const found = await usableIndex(folder, key);
+  if (found) {
+    progress({ done: total, total, id: found.cases.at(-1)!.id, reused: true });
+    return found;
+  }
+  let index: CacheIndex | undefined;
+  await replaceFolder(folder, async (temporary) => {
+    const writer = await openWriter(temporary, all);
+    const cases: CachedCase[] = [];
+    try {
+      for (const files of dataset.cases) {
+        cases.push(await addCase(dataset, files, writer, all));
+        progress({ done: cases.length, total, id: files.id, reused: false });
+      }
+    } finally {
+      await writer.images.close();
+      await writer.labels.close();
+    }
+    index = describe(dataset, all, key, cases, writer.slices);
+    await writeJsonAtomic(join(temporary, "index.json"), index);
+  });
+  return index!;
+}
+
+function checkOptions({ size, window }: PreprocessOptions): void {
+  if (!(Number.isInteger(size) && size >= 8 && size <= 1024)) {
+    throw new OptionError(`preprocess: size must be a whole number from 8 to 1024, found ${size}`);
+  }
+  if (!(window > 0)) throw new OptionError(`preprocess: window must be a positive width in HU, found ${window}`);
+}
+
+/** Hash of what the cache depends on: options, and name, size and modification time of every source file. */
+async function cacheKey(dataset: Dataset, options: PreprocessOptions): Promise<string> {
+  const hash = createHash("sha256");
+  hash.update(JSON.stringify([VERSION, dataset.spec.name, dataset.spec.labels, options]));
+  for (const { id, image, label } of dataset.cases) {
+    for (const path of label === null ? [image] : [image, label]) {
+      const { size, mtimeMs } = await stat(path);
+      hash.update(JSON.stringify([id, path, size, mtimeMs]));
+    }
+  }
+  return hash.digest("hex");
+}
+
+/** The index in `folder` if it has this key and its files have the right size; else null. */
+async function usableIndex(folder: string, key: string): Promise<CacheIndex | null> {
+  const path = join(folder, "index.json");
+  if (!existsSync(path)) {
+    if (existsSync(folder) && !(await isCache(folder))) throw notACache(folder);
+    return null;
+  }
+  const index = await readJson<CacheIndex>(path).catch(() => null);
+  if (index?.kind !== "wgrad slice cache") {
+    if (await isCache(folder)) return null;
+    throw notACache(folder);
+  }
+  if (index.key !== key) return null;
+  const bytes = index.slices * index.size * index.size;
+  const sizes = await Promise.all(["images.u8", "labels.u8"].map((name) => stat(join(folder, name)).catch(() => null)));
+  return sizes.every((info) => info?.size === bytes) ? index : null;
+}
+
+/** The folder will be replaced, so it must be empty or an older cache. */
+async function isCache(folder: string): Promise<boolean> {
+  if (existsSync(join(folder, "images.u8")) && existsSync(join(folder, "labels.u8"))) return true;
+  return (await readdir(folder)).length === 0;
+}
+
+function notACache(folder: string): OptionError {
+  return new OptionError(
+    `preprocess: ${folder} must be empty or hold a slice cache, found other files; choose another folder`,
+  );
+}
+
+interface Writer {
+  folder: string;
+  images: FileHandle;
+  labels: FileHandle;
+  slices: number;
+}
+
+async function openWriter(folder: string, options: PreprocessOptions): Promise<Writer> {
+  if (options.png) await mkdir(join(folder, "images"), { recursive: true });
+  const images = await open(join(folder, "images.u8"), "w");
+  const labels = await open(join(folder, "labels.u8"), "w");
+  return { folder, images, labels, slices: 0 };
+}
+
+async function addCase(
+  dataset: Dataset, files: CaseFiles, writer: Writer, options: PreprocessOptions,
+): Promise<CachedCase> {
+  const { spec } = dataset;
+  const image = await readImage(files.image);
+  const label = files.label === null ? null : await readLabels(files.label, image.header);
+  if (label) {
+    checkPair(files.id, image.header, label.header);
+    checkLabelValues(spec, files.label!, label.counts);
+  }
+  const [S, H, W] = image.header.shape;
+  const { size } = options;
+  const plane = size * size;
+  const low = options.level - options.window / 2;
+  const resizer = sliceResizer([H, W], [size, size], [low, low + options.window]);
+  const images = new Uint8Array(S * plane);
+  const labels = new Uint8Array(S * plane);
+  for (let s = 0; s < S; s++) {
+    const target = [s * plane, (s + 1) * plane] as const;
+    resizer.image(image.data.subarray(s * H * W, (s + 1) * H * W), images.subarray(...target));
+    if (label) resizer.label(label.data.subarray(s * H * W, (s + 1) * H * W), labels.subarray(...target));
+  }
+  await writeAll(writer.images, images);
+  await writeAll(writer.labels, labels);
+  if (options.png) await writePngs(writer.folder, files.id, images, labels, size);
+  const first = writer.slices;
+  writer.slices += S;
+  return {
+    id: files.id, first, slices: S, image: files.image, label: files.label,
+    geometry: geometryOf(image.header),
+    voxels: label ? spec.labels.map((_, value) => label.counts[value]) : null,
+    labelCounts: Array.from({ length: S }, (_, s) =>
+      countLabels(labels.subarray(s * plane, (s + 1) * plane), spec.labels.length)),
+    nonFinite: image.nonFinite,
+  };
+}
+
+/** One write may be partial for large buffers. */
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, Math.min(bytes.length - at, 1 << 24))).bytesWritten;
+}
+
+async function writePngs(
+  folder: string, id: string, images: Uint8Array, labels: Uint8Array, size: number,
+): Promise<void> {
+  const plane = size * size;
+  for (const [name, slices] of [["images", images], ["labels", labels]] as const) {
+    await mkdir(join(folder, name, id), { recursive: true });
+    for (let s = 0; s * plane < slices.length; s++) {
+      const data = slices.subarray(s * plane, (s + 1) * plane);
+      const png = encode({ width: size, height: size, data, channels: 1, depth: 8 });
+      await writeFile(join(folder, name, id, `${String(s + 1).padStart(4, "0")}.png`), png);
+    }
+  }
+}
+
+function countLabels(slice: Uint8Array, classes: number): number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (const label of slice) counts[label]++;
+  return counts;
+}
+
+function geometryOf(geometry: Geometry): Geometry {
+  const { dims, affine, affineSource, sformCode, qformCode, axes, flips, shape, spacing } = geometry;
+  return { dims, affine, affineSource, sformCode, qformCode, axes, flips, shape, spacing };
+}
+
+function describe(
+  dataset: Dataset, options: PreprocessOptions, key: string, cases: CachedCase[], slices: number,
+): CacheIndex {
+  const { spec, synthetic } = dataset;
+  if (slices === 0) throw new DataError(`${dataset.root}: no slices were found`);
+  const { name, title, labels, regions, license } = spec;
+  const resampling = {
+    image: "clipped to the window, bilinear with antialiasing (triangle filter widened when shrinking), rounded",
+    label: "label with the largest covered area, the higher one on a tie",
+  };
+  return {
+    kind: "wgrad slice cache", version: VERSION, key,
+    dataset: { name, title, labels: [...labels], regions, license, synthetic, root: dataset.root },
+    options, resampling, size: options.size, slices, cases,
+  };
+}
