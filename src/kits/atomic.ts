@@ -1,37 +1,63 @@
-// Files that are either the old one or the new one, never half of each: a run may be killed at any moment.
+// Files and folders that are either the old one or the new one, never half of each: a run may be killed at any moment.
 
-import { mkdir, open, readFile, rename, unlink } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { DataError } from "../errors.ts";
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { DataError, WgradError } from "../errors.ts";
 
-let serial = 0; // two writes of one process to the same path must not share a temporary file
+/** A free name beside `path`, on the same file system, so that a rename is atomic. */
+function temporaryName(path: string): string {
+  const whole = resolve(path);
+  return join(dirname(whole), `.${basename(whole)}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`);
+}
 
 /**
- * Writes `data` to `path` so that a reader, or a crash, sees the old file or the whole new one.
- * Makes the folder if needed; the temporary file lies beside the target (a rename cannot cross file systems) and is
- * removed on failure. Throws DataError naming the file if it cannot be written; the old file is then untouched.
+ * Calls `write` with a temporary file name, then renames that file to `path`, whose folder is made if needed. On failure
+ * nothing is left behind and the old file is untouched. Throws DataError naming the file if it cannot be written.
  */
-export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path)}.${process.pid}.${serial++}.tmp`);
+export async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path);
   try {
-    await mkdir(folder, { recursive: true });
-    const file = await open(temporary, "wx");
-    try {
-      await file.writeFile(data);
-      await file.sync(); // without it the rename can reach the disk before the bytes do
-    } finally {
-      await file.close();
-    }
+    await mkdir(dirname(temporary), { recursive: true });
+    await write(temporary);
+    const file = await open(temporary, "r+");
+    await file.sync().finally(() => file.close()); // without it the rename can reach the disk before the bytes do
     await rename(temporary, path);
   } catch (error) {
-    await unlink(temporary).catch(() => undefined);
+    await rm(temporary, { force: true }).catch(() => undefined);
+    if (error instanceof WgradError) throw error;
     throw new DataError(
-      `${path}: the file must be writable, found ${reason(error)}; check free space and permissions of ${folder}`,
+      `${path}: the file must be writable, found ${reason(error)}; check free space and permissions of ${dirname(path)}`,
       { cause: error },
     );
   }
-  await syncFolder(folder);
+  await syncFolder(dirname(path));
+}
+
+/** Calls `write` with a new empty folder, then puts it in the place of the folder `path`. A failure leaves `path` as it was. */
+export async function replaceFolder(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path);
+  await mkdir(temporary, { recursive: true });
+  try {
+    await write(temporary);
+    const old = temporaryName(path);
+    const hadOld = await rename(path, old).then(() => true, ignoreMissing);
+    await rename(temporary, path);
+    if (hadOld) await rm(old, { recursive: true, force: true });
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): false {
+  if (error.code === "ENOENT") return false;
+  throw error;
+}
+
+/** Writes `data` to `path` so that a reader, or a crash, sees the old file or the whole new one. Throws as replaceFile. */
+export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  await replaceFile(path, (temporary) => writeFile(temporary, data, { flag: "wx" }));
 }
 
 /** Writes `value` as indented JSON with a final newline, atomically. NaN becomes null. Throws as writeFileAtomic. */

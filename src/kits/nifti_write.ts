@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { NIFTI1 } from "nifti-reader-js";
 import { OptionError, ShapeError } from "../errors.ts";
-import { replaceFile } from "./files.ts";
+import { replaceFile } from "./atomic.ts";
 import { columnLengths } from "./geometry.ts";
 import type { Geometry } from "./geometry.ts";
 import { axialToTile, planesPerTile } from "./transpose.ts";

@@ -10,12 +10,11 @@ import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { encode } from "fast-png";
 import { DataError, OptionError } from "../errors.ts";
-import { readJson, writeJsonAtomic } from "./atomic.ts";
+import { readJson, replaceFolder, writeJsonAtomic } from "./atomic.ts";
 import type { CacheIndex, CachedCase } from "./cache.ts";
 import type { CaseFiles, Dataset } from "./datasets/dataset.ts";
 import { checkLabelValues, checkPair } from "./datasets/open.ts";
 import { sliceResizer } from "./downsample.ts";
-import { replaceFolder } from "./files.ts";
 import type { Geometry } from "./geometry.ts";
 import { readImage, readLabels } from "./nifti.ts";
 

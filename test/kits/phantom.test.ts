@@ -98,7 +98,7 @@ it("ensurePhantom keeps a tree with the same options, replaces another, and touc
 it("a failed write leaves the old tree and no rest", async () => {
   const root = join(folder, "old");
   await writePhantom(root, { ...small, cases: 1 });
-  const { replaceFolder } = await import("../../src/kits/files.ts");
+  const { replaceFolder } = await import("../../src/kits/atomic.ts");
   await expect(replaceFolder(root, async (t) => { writeFileSync(join(t, "half"), ""); throw new Error("stop"); })).rejects.toThrow("stop");
   expect(readdirSync(root)).toContain("case_00000");
   expect(readdirSync(folder).some((name) => name.endsWith(".tmp"))).toBe(false);
