@@ -96,8 +96,9 @@ export async function runProgram(program: Program, survivors: ReadonlySet<Storag
   throwFault();
   await Promise.all(program.calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
   if (g.lastSubmit) await waitFor(g.lastSubmit, g.info.software);
-  const groups = allocate(g, program, survivors);
+  const { groups, ended } = allocate(g, program, survivors);
   for (const { storage, data } of program.uploads) writeStorage(g, storage, data());
+  for (const storage of ended) storage.buffer = null;
   const pipelines = program.calls.map((c) => g.pipelines.get(c.key)!);
   if (profiling()) await runProfiled(g, program.calls, pipelines, groups);
   else submit(g, program.calls, pipelines, groups);
@@ -142,8 +143,8 @@ function writeStorage(g: Gpu, storage: Storage, data: HostData): void {
   g.device.queue.writeBuffer(storage.buffer!.gpu, 0, data.buffer, data.byteOffset, data.byteLength);
 }
 
-/** Gives every storage a buffer from its first to its last use, in order, and returns each call's bind group. */
-function allocate(g: Gpu, program: Program, survivors: ReadonlySet<Storage> | "all"): GPUBindGroup[] {
+/** Gives every storage a buffer from its first to its last use, in order. Returns each call's bind group, and the temporaries. */
+function allocate(g: Gpu, program: Program, survivors: ReadonlySet<Storage> | "all"): { groups: GPUBindGroup[]; ended: Storage[] } {
   const lastUse = new Map<Storage, number>();
   const temporary = (s: Storage) => survivors !== "all" && !survivors.has(s);
   for (const { storage } of program.uploads) if (!storage.buffer) lastUse.set(storage, -1);
@@ -161,8 +162,7 @@ function allocate(g: Gpu, program: Program, survivors: ReadonlySet<Storage> | "a
     return group;
   });
   for (const { storage } of program.uploads) if (endFirst(-1, storage)) end(storage);
-  for (const s of lastUse.keys()) if (s.released) s.buffer = null;
-  return groups;
+  return { groups, ended: [...lastUse.keys()].filter((s) => s.released) };
 }
 
 const BIND_GROUP_CACHE = 20_000;

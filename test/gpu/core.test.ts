@@ -92,6 +92,16 @@ describe("steps", () => {
     expect(allocatedBytes - before).toBeLessThan(20 * 4096 * 4); // 40 temporaries of 16 KiB would not fit without sharing
   });
 
+  test("data uploaded in a step reaches the kernels although its memory is reused after its last use", async () => {
+    const y = await step(() => {
+      const a = tensor([1, 2, 3, 4]);
+      const b = accumulateOp(a, a);
+      const c = accumulateOp(b, tensor([10, 20, 30, 40]));
+      return accumulateOp(c, c);
+    });
+    expect(await values(y)).toEqual([24, 48, 72, 96]);
+  });
+
   test("data from the host is asked at each run", async () => {
     let n = 0;
     for (const expected of [1, 2, 3]) {

@@ -1,0 +1,208 @@
+// The kernel calls behind every convolution: forward, input gradient, weight gradient and bias gradient of one ConvShape.
+// A transposed convolution is the input gradient of the convolution it transposes, so it needs no kernels of its own.
+
+import { OptionError } from "../errors.ts";
+import { gpu } from "../gpu/device.ts";
+import { linearGrid, type Grid } from "../gpu/grid.ts";
+import { launch } from "../gpu/program.ts";
+import { sizeOf } from "../shape.ts";
+import { empty, type Tensor } from "../tensor.ts";
+import type { ConvShape, Three } from "./convShape.ts";
+
+/** Which kernels convolutions run: "subgroup" suits CPU adapters, "tiled" GPUs; "auto" asks the adapter. */
+export type ConvVariant = "auto" | "subgroup" | "tiled";
+
+let chosen: ConvVariant = "auto";
+
+/** Overrides the choice of convolution kernels, for tests and benchmarks. Throws OptionError where the adapter lacks subgroups. */
+export function setConvVariant(variant: ConvVariant): void {
+  if (variant === "subgroup" && !hasSubgroups()) {
+    throw new OptionError('setConvVariant: "subgroup" must run on subgroups of 4 or 8 lanes, found an adapter without; use "auto"');
+  }
+  chosen = variant;
+}
+
+function hasSubgroups(): boolean {
+  const { info } = gpu();
+  return info.features.has("subgroups") && (info.subgroupSize === 4 || info.subgroupSize === 8);
+}
+
+function useSubgroups(): boolean {
+  return chosen === "subgroup" || (chosen === "auto" && gpu().info.software && hasSubgroups());
+}
+
+const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
+
+/** What one launch of a forward kernel computes: a convolution of stride `stride / fraction` over packed weights. */
+interface Product {
+  readonly groups: number;
+  readonly cin: number;
+  readonly cout: number;
+  readonly input: Three;
+  readonly output: Three;
+  readonly kernel: Three;
+  readonly stride: Three;
+  readonly padding: Three;
+  readonly dilation: Three;
+  readonly fraction: Three;
+  /** The weights are [groups * cin, cout, K] and used in reverse order. */
+  readonly transposed: boolean;
+}
+
+function forwardProduct(s: ConvShape): Product {
+  return { ...s, fraction: [1, 1, 1], transposed: false };
+}
+
+/** The input gradient as a convolution of dy: i = (o + P - k * DIL) / S becomes o' = (i' - P' + k' * DIL) / L with reversed taps. */
+function inputGradProduct(s: ConvShape): Product {
+  const padding = s.kernel.map((k, a) => (k - 1) * s.dilation[a] - s.padding[a]);
+  return {
+    groups: s.groups, cin: s.cout, cout: s.cin, input: s.output, output: s.input, kernel: s.kernel, stride: [1, 1, 1],
+    padding: [padding[0], padding[1], padding[2]], dilation: s.dilation, fraction: s.stride, transposed: true,
+  };
+}
+
+/** Consts that the forward and weight gradient kernels share. */
+function geometryConsts({ groups, cin, cout, input, output, kernel, stride, padding, dilation }: Omit<Product, "fraction" | "transposed">) {
+  return {
+    G: groups, CIG: cin, COG: cout, ID: input[0], IH: input[1], IW: input[2], OD: output[0], OH: output[1], OW: output[2],
+    KD: kernel[0], KH: kernel[1], KW: kernel[2], SD: stride[0], SH: stride[1], SW: stride[2],
+    PAD_D: padding[0], PAD_H: padding[1], PAD_W: padding[2], DD: dilation[0], DH: dilation[1], DW: dilation[2],
+  };
+}
+
+function packWeights(w: Tensor, p: Product, pack: number): Tensor {
+  const taps = sizeOf(p.kernel);
+  const packed = empty([p.groups, ceilDiv(p.cout, pack), taps, p.cin, pack]);
+  const [A, B] = p.transposed ? [p.cin, p.cout] : [p.cout, p.cin];
+  const consts = { PACK: pack, G: p.groups, A, B, K: taps, SWAP: p.transposed ? 1 : 0, FLIP: p.transposed ? 1 : 0 };
+  launch("conv_pack_weights", { consts, buffers: { w, packed }, grid: linearGrid(packed.size, 64) });
+  return packed;
+}
+
+/**
+ * Tile of a thread in conv_forward_subgroup: channel vectors, pixel vectors and, measured on lavapipe with 64 channels,
+ * GFLOP/s when no lane idles. Larger tiles no longer fit the registers or are not unrolled.
+ */
+const FORWARD_TILES = [
+  { TC: 4, PV: 2, speed: 48 },
+  { TC: 3, PV: 3, speed: 42 },
+  { TC: 2, PV: 3, speed: 43 },
+  { TC: 1, PV: 8, speed: 32 },
+] as const;
+
+/** The tile that wastes least on `blocks` vectors of channels. */
+function forwardTile(blocks: number): { TC: number; PV: number } {
+  const value = (t: (typeof FORWARD_TILES)[number]) => (t.speed * blocks) / (ceilDiv(blocks, t.TC) * t.TC);
+  return FORWARD_TILES.reduce((best, t) => (value(t) > value(best) ? t : best));
+}
+
+/** Tile of the workgroup kernels for a matrix of `rows` output channels: small ones get a low, wide tile. */
+function workgroupTile(rows: number): { TM: number; TN: number; WY: number; WX: number } {
+  return rows <= 16 ? { TM: 4, TN: 4, WY: 4, WX: 16 } : { TM: 8, TN: 8, WY: 8, WX: 8 };
+}
+
+function withDepth(grid: Grid, z: number): Grid {
+  return [grid[0], grid[1], z];
+}
+
+function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Tensor): Tensor {
+  const [LD, LH, LW] = p.fraction;
+  const phases = LD * LH * LW;
+  const pixels = x.shape[0] * sizeOf(p.output.map((n, a) => ceilDiv(n, p.fraction[a])));
+  const consts = { ...geometryConsts(p), LD, LH, LW, BIAS: bias ? 1 : 0 };
+  const flops = (2 * y.size * p.cin * sizeOf(p.kernel)) / phases;
+  if (useSubgroups()) {
+    const SG = gpu().info.subgroupSize;
+    const blocks = ceilDiv(p.cout, SG);
+    const tile = forwardTile(blocks);
+    const PV = Math.min(tile.PV, ceilDiv(pixels, SG));
+    const z = phases * p.groups * ceilDiv(blocks, tile.TC);
+    const SUBS = pixels * z > 64 * PV * SG ? 4 : 1;
+    const packed = packWeights(w, p, SG);
+    const grid = withDepth(linearGrid(pixels, PV * SG * SUBS), z);
+    const buffers = { x, w: packed, bias: bias ?? w, y };
+    launch("conv_forward_subgroup", { consts: { SG, SUBS, TC: tile.TC, PV, ...consts }, buffers, grid, flops });
+  } else {
+    const tile = workgroupTile(p.cout);
+    const packed = packWeights(w, p, tile.TM * tile.WY);
+    const z = phases * p.groups * ceilDiv(p.cout, tile.TM * tile.WY);
+    const grid = withDepth(linearGrid(pixels, tile.TN * tile.WX), z);
+    launch("conv_forward", { consts: { ...tile, ...consts }, buffers: { x, w: packed, bias: bias ?? w, y }, grid, flops });
+  }
+  return y;
+}
+
+/** y of shape `yShape` = convolution of x with w. w: [groups * cout, cin, K]. */
+export function runForward(s: ConvShape, x: Tensor, w: Tensor, bias: Tensor | null, yShape: readonly number[]): Tensor {
+  return runProduct(forwardProduct(s), x, w, bias, empty(yShape));
+}
+
+/** dx of shape `xShape` from dy; with a bias, the transposed convolution of dy. w: [groups * cout, cin, K]. */
+export function runInputGrad(s: ConvShape, dy: Tensor, w: Tensor, bias: Tensor | null, xShape: readonly number[]): Tensor {
+  return runProduct(inputGradProduct(s), dy, w, bias, empty(xShape));
+}
+
+/** The sum over the first axis of `parts` as a tensor of `shape`. */
+function reduceParts(parts: Tensor, shape: readonly number[]): Tensor {
+  const y = empty(shape);
+  launch("conv_reduce", { buffers: { parts, y }, grid: linearGrid(y.size, 64) });
+  return y;
+}
+
+/** How many ways to split a sum of `length` steps so that about `wanted` pieces of work exist, each of at least `least` steps. */
+function splitsFor(work: number, length: number, wanted: number, least: number): number {
+  return Math.max(1, Math.min(ceilDiv(wanted, work), Math.floor(length / least)));
+}
+
+function packChannels(x: Tensor, groups: number, pack: number): Tensor {
+  const [batch, channels] = x.shape;
+  const C = channels / groups;
+  const S = x.size / (batch * channels);
+  const packed = empty([batch, groups, ceilDiv(C, pack), S, pack]);
+  launch("conv_pack_channels", { consts: { PACK: pack, C, S }, buffers: { x, packed }, grid: linearGrid(packed.size, 64) });
+  return packed;
+}
+
+/** dw of shape `wShape` [groups * cout, cin, K...] from x and dy. */
+export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: readonly number[]): Tensor {
+  const columns = s.cin * sizeOf(s.kernel);
+  const flops = 2 * dy.size * columns;
+  const consts = geometryConsts(s);
+  if (!useSubgroups()) {
+    const tile = workgroupTile(s.cout);
+    const grid: Grid = [ceilDiv(columns, tile.TN * tile.WX), s.groups * ceilDiv(s.cout, tile.TM * tile.WY), 1];
+    const splits = splitsFor(grid[0] * grid[1], dy.size / (s.groups * s.cout), 1024, 256);
+    const dw = empty(splits === 1 ? wShape : [splits, ...wShape]);
+    launch("conv_weight_grad", { consts: { ...tile, ...consts }, buffers: { x, dy, dw }, grid: withDepth(grid, splits), flops });
+    return splits === 1 ? dw : reduceParts(dw, wShape);
+  }
+  const SG = gpu().info.subgroupSize;
+  const { TC, QV } = weightGradTile(ceilDiv(s.cout, SG), ceilDiv(columns, SG));
+  const tiles = s.groups * ceilDiv(ceilDiv(s.cout, SG), TC) * ceilDiv(columns, QV * SG);
+  const splits = splitsFor(tiles, x.shape[0] * s.output[0] * s.output[1], 128, 1);
+  const SUBS = tiles * splits > 64 ? 4 : 1;
+  // Packing costs about as much as 32 columns; a single pixel per plane is packed already.
+  const PACKED = columns >= 64 && s.cout >= SG ? 1 : 0;
+  const dw = empty(splits === 1 ? wShape : [splits, ...wShape]);
+  const buffers = { x, dy: PACKED ? packChannels(dy, s.groups, SG) : dy, dw };
+  const grid = withDepth(linearGrid(tiles, SUBS), splits);
+  launch("conv_weight_grad_subgroup", { consts: { SG, SUBS, TC, QV, PACKED, ...consts }, buffers, grid, flops });
+  return splits === 1 ? dw : reduceParts(dw, wShape);
+}
+
+/** Vectors of channels and of columns per thread of conv_weight_grad_subgroup: at most 64 sums per lane. */
+function weightGradTile(blocks: number, columnVectors: number): { TC: number; QV: number } {
+  const TC = blocks >= 3 ? 4 : blocks;
+  return { TC, QV: Math.min(columnVectors, TC === 4 ? 2 : TC === 2 ? 4 : 6) };
+}
+
+/** db [channels] from dy [N, channels, ...]. */
+export function runBiasGrad(dy: Tensor): Tensor {
+  const [batch, C] = dy.shape;
+  const count = dy.size / C;
+  const splits = splitsFor(C, count, 64, 1024);
+  const db = empty(splits === 1 ? [C] : [splits, C]);
+  launch("conv_bias_grad", { consts: { C, S: count / batch }, buffers: { dy, db }, grid: [C, splits, 1], flops: dy.size });
+  return splits === 1 ? db : reduceParts(db, [C]);
+}

@@ -1,0 +1,196 @@
+// Max and average pooling over windows, and over whole planes. 2-D is 3-D with depth 1: the same kernels.
+
+import { gradEnabled, record } from "../autograd.ts";
+import { OptionError, ShapeError } from "../errors.ts";
+import { linearGrid } from "../gpu/grid.ts";
+import { launch } from "../gpu/program.ts";
+import { showShape, sizeOf } from "../shape.ts";
+import { empty, type Tensor } from "../tensor.ts";
+import { planeFill, planeSums } from "./planes.ts";
+
+const WG = 64;
+
+/** One number for every axis, or one per axis in the order (D,) H, W. */
+type PerAxis = number | readonly number[];
+
+export interface AvgPoolOptions {
+  kernelSize: PerAxis;
+  /** Default: the kernel size, so that windows do not overlap. */
+  stride?: PerAxis;
+  /** Positions added before and after every axis, at most half the kernel. Default 0. */
+  padding?: PerAxis;
+  /** Round the output size up: the last windows may hang over the border. Default false. */
+  ceilMode?: boolean;
+  /** Count the zeros of the padding in the mean. Default true. */
+  countIncludePad?: boolean;
+}
+
+export interface MaxPoolOptions extends Omit<AvgPoolOptions, "countIncludePad"> {
+  /** Distance of the positions in a window. Default 1. */
+  dilation?: PerAxis;
+}
+
+/**
+ * Largest value of each window. `x`: [N, C, H, W]. Returns [N, C, H', W'], H' = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1.
+ * Padding never wins; among equal values the first in row-major order gets the gradient, as in PyTorch.
+ * Throws ShapeError when `x` is not 4-D or smaller than the window, OptionError for settings out of range.
+ */
+export function maxPool2d(x: Tensor, options: MaxPoolOptions): Tensor {
+  return maxPool("maxPool2d", x, 2, options);
+}
+
+/** Like maxPool2d, for `x` [N, C, D, H, W]. */
+export function maxPool3d(x: Tensor, options: MaxPoolOptions): Tensor {
+  return maxPool("maxPool3d", x, 3, options);
+}
+
+/**
+ * Mean of each window. `x`: [N, C, H, W]. Returns [N, C, H', W'] as maxPool2d. Rules of PyTorch's `avg_pool2d`.
+ * Throws ShapeError when `x` is not 4-D or smaller than the window, OptionError for settings out of range.
+ */
+export function avgPool2d(x: Tensor, options: AvgPoolOptions): Tensor {
+  return avgPool("avgPool2d", x, 2, options);
+}
+
+/** Like avgPool2d, for `x` [N, C, D, H, W]. */
+export function avgPool3d(x: Tensor, options: AvgPoolOptions): Tensor {
+  return avgPool("avgPool3d", x, 3, options);
+}
+
+/** Mean over all of space. `x`: [N, C, ...]. Returns [N, C, 1, ...]. Throws ShapeError for fewer than 3 dimensions. */
+export function globalAvgPool(x: Tensor): Tensor {
+  if (x.shape.length < 3) throw new ShapeError(`globalAvgPool: x must have at least 3 dimensions [N, C, ...], got ${showShape(x.shape)}`);
+  const factor = 1 / sizeOf(x.shape.slice(2));
+  const y = planeSums(x, [x.shape[0], x.shape[1], ...x.shape.slice(2).map(() => 1)], factor);
+  return record(y, [x], (dy) => [planeFill(dy, x.shape, factor)]);
+}
+
+/**
+ * Mean over windows chosen so that the output has `outputSize` positions on every axis. `x`: [N, C, H, W].
+ * Throws OptionError unless every input size is a multiple of the output size. Size 1 is globalAvgPool.
+ */
+export function adaptiveAvgPool2d(x: Tensor, outputSize: PerAxis): Tensor {
+  return adaptiveAvgPool("adaptiveAvgPool2d", x, 2, outputSize);
+}
+
+/** Like adaptiveAvgPool2d, for `x` [N, C, D, H, W]. */
+export function adaptiveAvgPool3d(x: Tensor, outputSize: PerAxis): Tensor {
+  return adaptiveAvgPool("adaptiveAvgPool3d", x, 3, outputSize);
+}
+
+function adaptiveAvgPool(op: string, x: Tensor, rank: 2 | 3, outputSize: PerAxis): Tensor {
+  checkRank(op, x, rank);
+  const size = perAxis(op, "outputSize", outputSize, rank, 1);
+  if (size.every((n) => n === 1)) return globalAvgPool(x);
+  const space = x.shape.slice(2);
+  if (space.some((n, a) => n % size[a] !== 0)) {
+    throw new OptionError(`${op}: every size of x must be a multiple of outputSize, got x ${showShape(x.shape)} and outputSize ${showShape(size)}; use interpolate or avgPool`);
+  }
+  return avgPool(op, x, rank, { kernelSize: space.map((n, a) => n / size[a]) });
+}
+
+function maxPool(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions): Tensor {
+  const w = windowsOf(op, x, rank, options);
+  const y = empty(w.shape);
+  const SAVE = gradEnabled() && x.requiresGrad;
+  const index = empty(SAVE ? w.shape : [1], "u32");
+  launch("max_pool", {
+    consts: { ...w.sizes, ...axes("K", w.kernel), ...axes("D", w.dilation), INSIDE: w.inside, SAVE, WG },
+    buffers: { x, y, index },
+    grid: linearGrid(y.size, WG),
+  });
+  return record(y, [x], (dy) => [maxPoolBackward(x, index, dy, w)]); // keeps index, a number per window
+}
+
+function maxPoolBackward(x: Tensor, index: Tensor, dy: Tensor, w: Windows): Tensor {
+  const dx = empty(x.shape);
+  const [OD, OH, OW] = w.out;
+  if (w.tiles) {
+    launch("max_pool_tiles_backward", { consts: { OD, OH, OW, ...axes("K", w.kernel), WG }, buffers: { dy, index, dx }, grid: linearGrid(dy.size, WG) });
+  } else {
+    launch("max_pool_backward", { consts: { ...w.sizes, ...axes("E", w.extent), WG }, buffers: { dy, index, dx }, grid: linearGrid(dx.size, WG) });
+  }
+  return dx;
+}
+
+function avgPool(op: string, x: Tensor, rank: 2 | 3, options: AvgPoolOptions): Tensor {
+  const w = windowsOf(op, x, rank, options);
+  const consts = { ...w.sizes, ...axes("K", w.kernel), PADDED: options.countIncludePad ?? true, WG };
+  const y = empty(w.shape);
+  launch("avg_pool", { consts: { ...consts, BACKWARD: false }, buffers: { x, y }, grid: linearGrid(y.size, WG) });
+  return record(y, [x], (dy) => {
+    const dx = empty(x.shape);
+    launch("avg_pool", { consts: { ...consts, BACKWARD: true }, buffers: { x: dy, y: dx }, grid: linearGrid(dx.size, WG) });
+    return [dx];
+  });
+}
+
+type Triple = readonly [number, number, number];
+
+/** The windows of one call, per axis D, H, W. */
+interface Windows {
+  readonly shape: number[];
+  readonly out: Triple;
+  readonly kernel: Triple;
+  readonly dilation: Triple;
+  /** Positions from the first to the last of a window. */
+  readonly extent: Triple;
+  /** Every input belongs to exactly one window. */
+  readonly tiles: boolean;
+  /** No window reaches into padding or over the border. */
+  readonly inside: boolean;
+  /** Input, output, stride and padding as the kernels name them. */
+  readonly sizes: Record<`${"I" | "O" | "S" | "PAD_"}${"D" | "H" | "W"}`, number>;
+}
+
+function windowsOf(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions): Windows {
+  checkRank(op, x, rank);
+  const kernel = perAxis(op, "kernelSize", options.kernelSize, rank, 1);
+  const stride = perAxis(op, "stride", options.stride ?? kernel, rank, 1);
+  const padding = perAxis(op, "padding", options.padding ?? 0, rank, 0);
+  const dilation = perAxis(op, "dilation", options.dilation ?? 1, rank, 1);
+  const extent = kernel.map((k, a) => dilation[a] * (k - 1) + 1);
+  const space = x.shape.slice(2);
+  if (padding.some((p, a) => 2 * p > kernel[a])) {
+    throw new OptionError(`${op}: padding must be at most half the kernel, got padding ${showShape(padding)} and kernelSize ${showShape(kernel)}`);
+  }
+  if (space.some((n, a) => n + 2 * padding[a] < extent[a])) {
+    throw new ShapeError(`${op}: the window ${showShape(extent)} is larger than x ${showShape(x.shape)} with padding ${showShape(padding)}`);
+  }
+  const out = space.map((n, a) => outputSize(n, extent[a], stride[a], padding[a], options.ceilMode ?? false));
+  const tiles = space.every((n, a) => stride[a] === kernel[a] && padding[a] === 0 && dilation[a] === 1 && n === out[a] * kernel[a]);
+  const inside = space.every((n, a) => padding[a] === 0 && (out[a] - 1) * stride[a] + extent[a] <= n);
+  const sizes = { ...axes("I", triple(space, 1)), ...axes("O", triple(out, 1)), ...axes("S", triple(stride, 1)), ...axes("PAD_", triple(padding, 0)) };
+  return {
+    shape: [x.shape[0], x.shape[1], ...out], out: triple(out, 1), tiles, inside, sizes,
+    kernel: triple(kernel, 1), dilation: triple(dilation, 1), extent: triple(extent, 1),
+  };
+}
+
+function outputSize(n: number, extent: number, stride: number, padding: number, ceil: boolean): number {
+  const steps = (n + 2 * padding - extent) / stride;
+  if (!ceil) return Math.floor(steps) + 1;
+  const size = Math.ceil(steps) + 1;
+  return (size - 1) * stride >= n + padding ? size - 1 : size; // a window must not start beyond the input
+}
+
+/** Sizes for D, H, W: 2-D lists get `first` in front. */
+const triple = (list: readonly number[], first: number): Triple => (list.length === 2 ? [first, list[0], list[1]] : [list[0], list[1], list[2]]);
+
+function axes<P extends string>(prefix: P, [d, h, w]: Triple): Record<`${P}${"D" | "H" | "W"}`, number> {
+  return { [`${prefix}D`]: d, [`${prefix}H`]: h, [`${prefix}W`]: w } as Record<`${P}${"D" | "H" | "W"}`, number>;
+}
+
+function checkRank(op: string, x: Tensor, rank: 2 | 3): void {
+  if (x.shape.length !== rank + 2) {
+    throw new ShapeError(`${op}: x must have ${rank + 2} dimensions ${rank === 2 ? "[N, C, H, W]" : "[N, C, D, H, W]"}, got ${showShape(x.shape)}`);
+  }
+}
+
+function perAxis(op: string, name: string, value: PerAxis, rank: number, least: number): number[] {
+  const list = typeof value === "number" ? new Array<number>(rank).fill(value) : [...value];
+  if (list.length !== rank || !list.every((v) => Number.isInteger(v) && v >= least)) {
+    throw new OptionError(`${op}: ${name} must be one whole number of at least ${least}, or ${rank} of them, got ${typeof value === "number" ? value : showShape(value)}`);
+  }
+  return list;
+}

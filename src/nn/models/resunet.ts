@@ -1,0 +1,69 @@
+import { concat } from "../../kernels/layout.ts";
+import { maxPool2d } from "../../kernels/pool.ts";
+import type { Rng } from "../../random.ts";
+import type { Tensor } from "../../tensor.ts";
+import { ReLU } from "../activation.ts";
+import { BatchNorm } from "../batchNorm.ts";
+import { Conv2d } from "../conv.ts";
+import { ConvTranspose2d } from "../convTranspose.ts";
+import { ResidualBlock } from "../residualBlock.ts";
+import { Sequential } from "../sequential.ts";
+import { checkInput, type SegmentationOptions } from "./input.ts";
+
+export interface ResUNetOptions extends SegmentationOptions {
+  /** Levels above the bottleneck. Default 4. */
+  depth?: number;
+  /** Probability of dropping a channel inside each block. Default 0.3. */
+  dropout?: number;
+  rng: Rng;
+}
+
+interface DecoderStage {
+  readonly up: ConvTranspose2d;
+  readonly block: ResidualBlock;
+}
+
+/**
+ * U-Net of residual blocks: the generator of MSALDS-UNet without squeeze-excitation, dilation and discriminators. x: [N, inChannels, H, W],
+ * H and W divisible by 2^depth; returns logits [N, classes, H, W]. Throws ShapeError for other inputs.
+ * Sources: Xiao et al. 2018 (Res-UNet), He et al. 2016 (the block), Ronneberger et al. 2015 (the shape).
+ */
+export class ResUNet {
+  readonly encoder: readonly ResidualBlock[];
+  readonly bottleneck: ResidualBlock;
+  readonly decoder: readonly DecoderStage[];
+  readonly head: Sequential;
+  readonly inChannels: number;
+
+  constructor({ inChannels, classes, width = 64, depth = 4, dropout = 0.3, rng }: ResUNetOptions) {
+    const widths = Array.from({ length: depth + 1 }, (_, i) => width * 2 ** i);
+    const block = (cin: number, cout: number) => new ResidualBlock(cin, cout, { dropout, rng });
+    this.inChannels = inChannels;
+    this.encoder = widths.slice(0, -1).map((w, i) => block(i === 0 ? inChannels : widths[i - 1], w));
+    this.bottleneck = block(widths[depth - 1], widths[depth]);
+    this.decoder = widths.slice(1).reverse().map((w) => ({
+      up: new ConvTranspose2d(w, w / 2, { kernelSize: 4, stride: 2, padding: 1, rng }),
+      block: block(w, w / 2),
+    })); // prettier-ignore
+    this.head = new Sequential(
+      new Conv2d(width, width / 2, { kernelSize: 3, padding: 1, bias: false, rng }),
+      new BatchNorm(width / 2),
+      new ReLU(),
+      new Conv2d(width / 2, classes, { kernelSize: 1, rng }),
+    );
+  }
+
+  forward(x: Tensor): Tensor {
+    checkInput("ResUNet", x, this.inChannels, 2 ** this.encoder.length);
+    const skips: Tensor[] = [];
+    let y = x;
+    for (const block of this.encoder) {
+      y = block.forward(y);
+      skips.push(y);
+      y = maxPool2d(y, { kernelSize: 2 });
+    }
+    y = this.bottleneck.forward(y);
+    for (const { up, block } of this.decoder) y = block.forward(concat([up.forward(y), skips.pop()!], 1));
+    return this.head.forward(y);
+  }
+}

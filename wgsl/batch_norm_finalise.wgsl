@@ -1,0 +1,80 @@
+// batch_norm_finalise.wgsl: per-channel moments from the slices of norm_moments.wgsl, and PyTorch's running update.
+//
+//   var = sum of squared deviations / count          rstd = 1 / sqrt(var + EPS)
+//   running = (1 - MOMENTUM) * running + MOMENTUM * (mean, var * count / (count - 1))
+//   without TRAINING mean and var are the running ones, which stay as they are
+//
+// partial       [N, C, T] vec2    mean and sum of squared deviations of a slice
+// weight, bias  [C] f32           bound to anything where HAS_WEIGHT, HAS_BIAS are false
+// saved         [C] vec4          mean, scale = rstd * weight, bias, rstd
+// grid          one workgroup per channel; Chan's rule over a fixed tree, so the bits repeat
+// used by src/kernels/norm.ts; source: Ioffe and Szegedy 2015, arXiv:1502.03167
+const LANES: u32 = 4;      // values per unit
+const UNITS: u32 = 64;     // units per plane
+const T: u32 = 4;          // slices per plane
+const C: u32 = 1;          // channels
+const EPS: f32 = 1e-5;
+const MOMENTUM: f32 = 0.1;
+const TRAINING: bool = true;
+const TRACK: bool = true;  // update the running statistics
+const HAS_WEIGHT: bool = true;
+const HAS_BIAS: bool = true;
+const WG: u32 = 64;        // threads per workgroup
+const_assert (WG & (WG - 1)) == 0;   // the tree halves WG
+
+@group(0) @binding(0) var<storage, read> partial: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> running_mean: array<f32>;
+@group(0) @binding(4) var<storage, read_write> running_var: array<f32>;
+@group(0) @binding(5) var<storage, read_write> saved: array<vec4<f32>>;
+
+struct Moments { count: f32, mean: f32, squares: f32 }
+
+var<workgroup> sh_part: array<Moments, WG>;
+
+fn join(a: Moments, b: Moments) -> Moments {
+  let count = a.count + b.count;
+  if (b.count == 0.0) { return a; }
+  let share = b.count / count;
+  let d = b.mean - a.mean;
+  return Moments(count, a.mean + d * share, a.squares + b.squares + d * d * a.count * share);
+}
+
+fn store(c: u32, mean: f32, variance: f32) {
+  let rstd = 1.0 / sqrt(variance + EPS);
+  var w = 1.0;
+  var b = 0.0;
+  if (HAS_WEIGHT) { w = weight[c]; }
+  if (HAS_BIAS) { b = bias[c]; }
+  saved[c] = vec4<f32>(mean, rstd * w, b, rstd);
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let c = group.x;
+  let t = local.x;
+  if (!TRAINING) {
+    if (t == 0) { store(c, running_mean[c], running_var[c]); }
+    return;
+  }
+  let slices = arrayLength(&partial) / C;
+  var m = Moments(0.0, 0.0, 0.0);
+  for (var i = t; i < slices; i += WG) {
+    let lane = i % T;
+    let p = partial[((i / T) * C + c) * T + lane];
+    m = join(m, Moments(f32((UNITS - lane + T - 1) / T * LANES), p.x, p.y));
+  }
+  sh_part[t] = m;
+  for (var half = WG / 2; half > 0; half /= 2) {
+    workgroupBarrier();
+    if (t < half) { sh_part[t] = join(sh_part[t], sh_part[t + half]); }
+  }
+  if (t != 0) { return; }
+  m = sh_part[0];
+  store(c, m.mean, m.squares / m.count);
+  if (TRACK) {
+    running_mean[c] = (1.0 - MOMENTUM) * running_mean[c] + MOMENTUM * m.mean;
+    running_var[c] = (1.0 - MOMENTUM) * running_var[c] + MOMENTUM * (m.squares / (m.count - 1.0));
+  }
+}

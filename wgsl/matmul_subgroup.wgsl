@@ -1,0 +1,104 @@
+// matmul_subgroup.wgsl: matrix product for adapters where a load costs far more than a multiply-add.
+//
+//   y[z,m,n] = bias[n] + sum over k of a[z,m,k] * b[z,k,n]
+//
+// a, b, y, z, bias   as in matmul.wgsl
+// method  lanes hold output columns; a subgroup computes RM rows x RN * SG columns. SG values of each row of a are loaded by
+//         one instruction and spread by subgroupBroadcast.
+// grid    [tiles / SUBS, folded over x and y] x [BATCH]
+// used by src/kernels/matmul.ts on software adapters
+enable subgroups;
+
+const SG: u32 = 8;           // lanes of a subgroup
+const SUBS: u32 = 4;         // subgroups per workgroup
+const RM: u32 = 8;
+const RN: u32 = 4;           // column vectors, at most 4
+const N: u32 = 64;
+const BATCH: u32 = 1;
+const A_MATRICES: u32 = 1;   // matrices stored in a
+const AM: u32 = 64;
+const AK: u32 = 1;
+const BK: u32 = 64;
+const BN: u32 = 1;
+const Z1: u32 = 1;
+const Z2: u32 = 1;
+const A0: u32 = 0;
+const A1: u32 = 0;
+const A2: u32 = 0;
+const B0: u32 = 0;
+const B1: u32 = 0;
+const B2: u32 = 0;
+const BIAS: u32 = 0;
+
+const TILES_N: u32 = (N + RN * SG - 1) / (RN * SG);
+const_assert (SG == 4 || SG == 8) && RN <= 4;
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+// Row k of the columns of this lane; what lies past RN is never stored, so compilers drop it.
+fn weights(column: vec4u, k: u32) -> vec4f {
+  let at = column + k * BK;
+  var w = vec4f(b[at.x]);
+  if (RN > 1) { w.y = b[at.y]; }
+  if (RN > 2) { w.z = b[at.z]; }
+  if (RN > 3) { w.w = b[at.w]; }
+  return w;
+}
+
+@compute @workgroup_size(SG * SUBS)
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let rows = arrayLength(&y) / (BATCH * N);
+  let depth = arrayLength(&a) / (A_MATRICES * rows);
+  let tile = (id.y * groups.x + id.x) * SUBS + local / SG;
+  let m0 = tile / TILES_N * RM;
+  let n0 = tile % TILES_N * (RN * SG) + lane;
+  let z = vec3u(id.z / (Z1 * Z2), id.z / Z2 % Z1, id.z % Z2);
+
+  // Rows and columns past the end repeat the last one and are not written.
+  var row: array<u32, RM>;
+  for (var r = 0u; r < RM; r++) { row[r] = z.x * A0 + z.y * A1 + z.z * A2 + min(m0 + r, rows - 1) * AM; }
+  let column = z.x * B0 + z.y * B1 + z.z * B2 + min(n0 + vec4u(0, 1, 2, 3) * SG, vec4u(N - 1)) * BN;
+
+  var sums: array<vec4f, RM>;
+  let whole = depth / SG * SG;
+  for (var k = 0u; k < whole; k += SG) {
+    var values: array<f32, RM>;
+    for (var r = 0u; r < RM; r++) { values[r] = a[row[r] + (k + lane) * AK]; }
+    // NOTE: written out because the lane must be a constant, and drivers give up on a loop around all this.
+    let w0 = weights(column, k);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 0)), w0, sums[r]); }
+    let w1 = weights(column, k + 1);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 1)), w1, sums[r]); }
+    let w2 = weights(column, k + 2);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 2)), w2, sums[r]); }
+    let w3 = weights(column, k + 3);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 3)), w3, sums[r]); }
+    if (SG == 4) { continue; }
+    let w4 = weights(column, k + 4);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 4)), w4, sums[r]); }
+    let w5 = weights(column, k + 5);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 5)), w5, sums[r]); }
+    let w6 = weights(column, k + 6);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 6)), w6, sums[r]); }
+    let w7 = weights(column, k + 7);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 7)), w7, sums[r]); }
+  }
+  for (var k = whole; k < depth; k++) {
+    let w = weights(column, k);
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(a[row[r] + k * AK]), w, sums[r]); }
+  }
+
+  for (var c = 0u; c < RN; c++) {
+    let n = n0 + c * SG;
+    if (n < N) {
+      let shift = select(0.0, bias[BIAS * n], BIAS == 1);
+      for (var r = 0u; r < RM; r++) {
+        if (m0 + r < rows) { y[(id.z * rows + m0 + r) * N + n] = sums[r][c] + shift; }
+      }
+    }
+  }
+}

@@ -1,0 +1,31 @@
+// norm_apply.wgsl: the last pass of the normalisations, one scale and shift per (n, c) plane.
+//
+//   y = act((x - mean) * scale + bias)      act: none or relu
+//
+// x, y      [P, UNITS] V        P = N*C planes
+// saved     [C] or [P] vec4     per channel or per plane: mean, scale = rstd * weight, bias, rstd
+// grid      linear, T threads per plane, folded
+// numerics  the mean is taken off first, so a large mean does not cancel against the shift
+// used by src/kernels/norm.ts
+alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
+const UNITS: u32 = 64;   // V per plane
+const T: u32 = 4;        // threads per plane
+const RELU: bool = false;
+const WG: u32 = 64;      // threads per workgroup
+
+@group(0) @binding(0) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> saved: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<V>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * (groups.x * WG) + id.x;
+  let plane = i / T;
+  if (plane >= arrayLength(&y) / UNITS) { return; }
+  let s = saved[plane % arrayLength(&saved)];
+  for (var u = i % T; u < UNITS; u += T) {
+    var v = (x[plane * UNITS + u] - s.x) * s.y + s.z;
+    if (RELU) { v = max(v, V(0)); }
+    y[plane * UNITS + u] = v;
+  }
+}

@@ -1,0 +1,37 @@
+// norm_backward_apply.wgsl: gradient of a normalisation with respect to its input.
+//
+//   dx = coef.x * g + coef.y * (x - mean) + coef.z
+//   g = dy, or with RELU dy where the forward output is above 0
+//
+// x, dy, dx  [P, UNITS] V        P = N*C planes
+// saved      [C] or [P] vec4     per channel or per plane: mean, scale, bias, rstd as norm_apply.wgsl used them
+// coef       same length as saved, from *_norm_backward_finalise.wgsl
+// grid       linear, T threads per plane, folded
+// used by src/kernels/norm.ts
+alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
+const UNITS: u32 = 64;   // V per plane
+const T: u32 = 4;        // threads per plane
+const RELU: bool = false;
+const WG: u32 = 64;      // threads per workgroup
+
+@group(0) @binding(0) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> saved: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> coef: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dy: array<V>;
+@group(0) @binding(4) var<storage, read_write> dx: array<V>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * (groups.x * WG) + id.x;
+  let plane = i / T;
+  if (plane >= arrayLength(&dx) / UNITS) { return; }
+  let entry = plane % arrayLength(&saved);
+  let s = saved[entry];
+  let k = coef[entry];
+  for (var u = i % T; u < UNITS; u += T) {
+    let d = x[plane * UNITS + u] - s.x;
+    var g = dy[plane * UNITS + u];
+    if (RELU) { g = select(V(0), g, d * s.y + s.z > V(0)); }
+    dx[plane * UNITS + u] = g * k.x + d * k.y + k.z;
+  }
+}

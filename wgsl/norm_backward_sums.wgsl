@@ -1,0 +1,40 @@
+// norm_backward_sums.wgsl: the two sums that every normalisation gradient needs, over slices of every (n, c) plane.
+//
+//   partial[p*T + t] = (sum g, sum g * (x - mean)) over the units t, t+T, t+2T, ... of plane p
+//   g = dy, or with RELU dy where the forward output is above 0
+//
+// x, dy     [P, UNITS] V        P = N*C planes
+// saved     [C] or [P] vec4     per channel or per plane: mean, scale, bias, rstd as norm_apply.wgsl used them
+// partial   [P, T] vec2<f32>
+// grid      linear, one thread per slice, folded
+// used by src/kernels/norm.ts
+alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
+const LANES: u32 = 4;    // values per V
+const UNITS: u32 = 64;   // V per plane
+const T: u32 = 4;        // slices per plane
+const RELU: bool = false;
+const WG: u32 = 64;      // threads per workgroup
+
+@group(0) @binding(0) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> saved: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> dy: array<V>;
+@group(0) @binding(3) var<storage, read_write> partial: array<vec2<f32>>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * (groups.x * WG) + id.x;
+  if (i >= arrayLength(&partial)) { return; }
+  let plane = i / T;
+  let s = saved[plane % arrayLength(&saved)];
+  var sum = V(0);
+  var product = V(0);
+  for (var u = i % T; u < UNITS; u += T) {
+    let d = x[plane * UNITS + u] - s.x;
+    var g = dy[plane * UNITS + u];
+    if (RELU) { g = select(V(0), g, d * s.y + s.z > V(0)); }
+    sum += g;
+    product += g * d;
+  }
+  const SHARE = vec4<f32>(f32(LANES) / 4.0);   // vec4(f32) repeats the value four times
+  partial[i] = vec2<f32>(dot(vec4<f32>(sum), SHARE), dot(vec4<f32>(product), SHARE));
+}

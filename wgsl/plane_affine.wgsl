@@ -1,0 +1,38 @@
+// plane_affine.wgsl: one scale and one shift for every (n, c) plane.
+//
+//   MODE 0: y = x * scale[p]      MODE 1: y = x * scale[p] + shift[p]      MODE 2: y = FACTOR * shift[p]
+//
+// x, y          [P, UNITS] V     P = N*C planes; x, scale, shift are bound to anything where the mode has no use for them
+// scale, shift  [P] f32
+// grid          linear, T threads per plane, folded
+// used by src/kernels/planes.ts
+alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
+const UNITS: u32 = 64;   // V per plane
+const T: u32 = 4;        // threads per plane
+const MODE: u32 = 0;
+const FACTOR: f32 = 1.0;
+const WG: u32 = 64;      // threads per workgroup
+
+@group(0) @binding(0) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> scale: array<f32>;
+@group(0) @binding(2) var<storage, read> shift: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<V>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * (groups.x * WG) + id.x;
+  let plane = i / T;
+  if (plane >= arrayLength(&y) / UNITS) { return; }
+  var a = 0.0;
+  var b = 0.0;
+  if (MODE != 2) { a = scale[plane]; }
+  if (MODE == 1) { b = shift[plane]; }
+  if (MODE == 2) { b = FACTOR * shift[plane]; }
+  for (var u = plane * UNITS + i % T; u < (plane + 1) * UNITS; u += T) {
+    switch MODE {
+      case 0: { y[u] = x[u] * a; }
+      case 1: { y[u] = x[u] * a + b; }
+      default: { y[u] = V(b); }
+    }
+  }
+}

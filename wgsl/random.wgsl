@@ -1,0 +1,57 @@
+// random.wgsl: random numbers from a counter: draw c of a sequence is the first word of pcg4d(seed, stream, c low, c high).
+//
+//   OP 0  y[i] = the 32 bits (T = u32)               draw counter + i
+//   OP 1  y[i] = uniform in [0, 1), 24 bits          draw counter + i
+//   OP 2  y[i] = sqrt(-2 log(u)) * cos(2 pi v)       u in (0, 1] and v in [0, 1): draws counter + 2i and + 2i + 1
+//   OP 3  y[i] = 1 where the upper 24 bits are below the threshold, else 0
+//
+// state     [seed, stream, counter low, counter high, threshold, unused] u32
+// y         [n] T   read as vec4; buffers are padded to 16 bytes
+// grid      linear, one thread per four elements, folded at 65,535 workgroups
+// source    Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", JCGT 9(3); the same as src/random.ts
+// used by src/kernels/random.ts
+alias T = f32;
+const WG: u32 = 64;    // threads per workgroup
+const OP: u32 = 1;
+
+@group(0) @binding(0) var<storage, read> state: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<T>>;
+
+// The first words of four draws, `ahead` of the counter.
+fn draws(ahead: vec4u) -> vec4u {
+  let low = ahead + state[2];
+  let high = vec4u(state[3]) + select(vec4u(0u), vec4u(1u), low < ahead);   // the carry
+  var x = vec4u(state[0] * 1664525u + 1013904223u);
+  var y = vec4u(state[1] * 1664525u + 1013904223u);
+  var z = low * 1664525u + 1013904223u;
+  var w = high * 1664525u + 1013904223u;
+  x += y * w;
+  y += z * x;
+  z += x * y;
+  w += y * z;
+  x ^= x >> vec4u(16u);
+  y ^= y >> vec4u(16u);
+  w ^= w >> vec4u(16u);
+  return x + y * w;
+}
+
+fn upper(bits: vec4u) -> vec4f {
+  return vec4f(bits >> vec4u(8u));   // 24 bits are exact in f32
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * (groups.x * WG) + id.x;
+  if (i >= arrayLength(&y)) { return; }
+  let e = vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u);
+  switch OP {
+    case 0: { y[i] = vec4<T>(draws(e)); }
+    case 1: { y[i] = vec4<T>(upper(draws(e)) * 0x1p-24); }
+    case 2: {
+      let u = (upper(draws(2u * e)) + 1.0) * 0x1p-24;
+      let v = upper(draws(2u * e + 1u)) * 0x1p-24;
+      y[i] = vec4<T>(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
+    }
+    default: { y[i] = select(vec4<T>(0), vec4<T>(1), (draws(e) >> vec4u(8u)) < vec4u(state[4])); }
+  }
+}
