@@ -36,7 +36,8 @@ fn join(a: Moments, b: Moments) -> Moments {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_id) local: vec3u) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_id) local: vec3u) {
   let first = (group.y * groups.x + group.x) * CG;   // plane
   let t = local.x;
   if (first >= arrayLength(&saved)) { return; }      // the whole workgroup, so barriers stay uniform

@@ -48,14 +48,14 @@ fn outputs(i: i32, size: i32, out: i32, a: i32, b: i32, den: i32) -> vec2i {
   var first = 0;
   var last = out - 1;
   if (i > 0 && below >= 0) { first = i32(u32(below) / u32(a)) + 1; }
-  if (i < size - 1) { last = min(last, i32(u32(max(above - 1, 0)) / u32(a))); }
+  if (i < size - 1) { last = select(-1, min(last, i32(u32(above - 1) / u32(a))), above > 0); }
   return vec2i(first, last);
 }
 
 // Weight of input i in an output of outputs(i, ...): a tent around i, which equals what taps() gives.
 fn weight_of(i: i32, o: i32, size: i32, a: i32, b: i32, den: i32) -> f32 {
   if (!LINEAR) { return 1.0; }
-  return 1.0 - f32(abs(clamp(a * o + b, 0, (size - 1) * den) - i * den)) / f32(den);
+  return max(0.0, 1.0 - f32(abs(clamp(a * o + b, 0, (size - 1) * den) - i * den)) / f32(den));
 }
 
 fn forward(row: u32, column: u32) {

@@ -35,7 +35,8 @@ fn total(t: u32, value: f32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_id) local: vec3u) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_id) local: vec3u) {
   let r = group.y * groups.x + group.x;
   let t = local.x;
   if (r >= arrayLength(&saved)) { return; }          // the whole workgroup, so barriers stay uniform

@@ -1,6 +1,6 @@
 // optim_begin.wgsl: counts one step of every parameter that has a gradient, and writes what optim_update.wgsl needs for each.
 //
-//   counts[p] += active;   rates[p] = (active, count is 1, 1 / (1 - beta1^count), 1 / sqrt(1 - beta2^count)), then its group's row
+//   counts[p] += moves;   rates[p] = (moves, count is 1, 1 / (1 - beta1^count), 1 / sqrt(1 - beta2^count)), then its group's row
 //
 // hyper     [G, 3] vec4 f32   numbers of each parameter group, made by the rules of src/nn/optim/rules.ts; log(beta1) and
 //           log(beta2) stand in the last two places of the second vec4 (0 for rules without bias correction)
@@ -28,12 +28,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let p = id.y * (groups.x * WG) + id.x;
   if (p >= arrayLength(&members)) { return; }
   let group = members[p] & 0x7fffffffu;
-  let active = (members[p] >> 31) != 0 && skip[0] == 0;
-  let count = counts[p] + select(0u, 1u, active);
+  let moves = (members[p] >> 31) != 0 && skip[0] == 0;
+  let count = counts[p] + select(0u, 1u, moves);
   counts[p] = count;
   let logs = f32(count) * hyper[group * 3 + 1].zw;
   rates[p * 4] = vec4f(
-    select(0.0, 1.0, active),
+    select(0.0, 1.0, moves),
     select(0.0, 1.0, count == 1),
     1.0 / one_less_exp(logs.x),
     inverseSqrt(one_less_exp(logs.y)),

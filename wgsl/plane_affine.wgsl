@@ -1,16 +1,15 @@
 // plane_affine.wgsl: one scale and one shift for every (n, c) plane.
 //
-//   MODE 0: y = x * scale[p]      MODE 1: y = x * scale[p] + shift[p]      MODE 2: y = FACTOR * shift[p]
+//   y = x * scale[p] + shift[p]
 //
-// x, y          [P, UNITS] V     P = N*C planes; x, scale, shift are bound to anything where the mode has no use for them
-// scale, shift  [P] f32
+// x, y          [P, UNITS] V     P = N*C planes
+// scale, shift  [P] f32          shift is bound to anything where SHIFT is false, and is 0 then
 // grid          linear, T threads per plane, folded
 // used by src/kernels/planes.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const UNITS: u32 = 64;   // V per plane
 const T: u32 = 4;        // threads per plane
-const MODE: u32 = 0;
-const FACTOR: f32 = 1.0;
+const SHIFT: bool = true;
 const WG: u32 = 64;      // threads per workgroup
 
 @group(0) @binding(0) var<storage, read> x: array<V>;
@@ -23,16 +22,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let i = id.y * (groups.x * WG) + id.x;
   let plane = i / T;
   if (plane >= arrayLength(&y) / UNITS) { return; }
-  var a = 0.0;
+  let a = scale[plane];
   var b = 0.0;
-  if (MODE != 2) { a = scale[plane]; }
-  if (MODE == 1) { b = shift[plane]; }
-  if (MODE == 2) { b = FACTOR * shift[plane]; }
-  for (var u = plane * UNITS + i % T; u < (plane + 1) * UNITS; u += T) {
-    switch MODE {
-      case 0: { y[u] = x[u] * a; }
-      case 1: { y[u] = x[u] * a + b; }
-      default: { y[u] = V(b); }
-    }
-  }
+  if (SHIFT) { b = shift[plane]; }
+  for (var u = plane * UNITS + i % T; u < (plane + 1) * UNITS; u += T) { y[u] = x[u] * a + b; }
 }

@@ -17,7 +17,8 @@ const_assert (WG & (WG - 1)) == 0;   // the tree halves WG
 var<workgroup> sh_sum: array<f32, WG>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_id) local: vec3u) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_id) local: vec3u) {
   let p = group.y * groups.x + group.x;
   let t = local.x;
   if (p >= arrayLength(&y)) { return; }              // the whole workgroup, so barriers stay uniform

@@ -35,6 +35,28 @@ fn draws(ahead: vec4u) -> vec4u {
   return x + y * w;
 }
 
+// log(u) for u in (0, 1], as in unary.wgsl
+fn logarithm(u: vec4f) -> vec4f {
+  let bits = bitcast<vec4i>(u);
+  let e = (bits - vec4i(0x3f3504f3)) >> vec4u(23u);
+  let m = bitcast<vec4f>(bits - (e << vec4u(23u)));
+  let s = (m - 1.0) / (m + 1.0);
+  let q = s * s;
+  return vec4f(e) * 0.6931471805599453 + 2.0 * s * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q / 9.0))));
+}
+
+// cos(2 pi v) for v in [0, 1]: the part beyond whole quarter turns is exact, then Taylor's series as in unary.wgsl
+fn cosTurns(v: vec4f) -> vec4f {
+  let n = round(4.0 * v);
+  let r = (4.0 * v - n) * 1.5707963267948966;
+  let s = r * r;
+  let sine = r * (1.0 - s / 6.0 * (1.0 - s / 20.0 * (1.0 - s / 42.0 * (1.0 - s / 72.0))));
+  let cosine = 1.0 - s / 2.0 * (1.0 - s / 12.0 * (1.0 - s / 30.0 * (1.0 - s / 56.0 * (1.0 - s / 90.0))));
+  let q = vec4i(n) + 1;
+  let size = select(cosine, sine, (q & vec4i(1)) == vec4i(0));
+  return select(-size, size, (q & vec4i(2)) == vec4i(0));
+}
+
 fn upper(bits: vec4u) -> vec4f {
   return vec4f(bits >> vec4u(8u));   // 24 bits are exact in f32
 }
@@ -50,7 +72,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     case 2: {
       let u = (upper(draws(2u * e)) + 1.0) * 0x1p-24;
       let v = upper(draws(2u * e + 1u)) * 0x1p-24;
-      y[i] = vec4<T>(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
+      y[i] = vec4<T>(sqrt(max(-2.0 * logarithm(u), vec4f(0.0))) * cosTurns(v));
     }
     default: { y[i] = select(vec4<T>(0), vec4<T>(1), (draws(e) >> vec4u(8u)) < vec4u(state[4])); }
   }

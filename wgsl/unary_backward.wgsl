@@ -24,6 +24,18 @@ fn sigmoid(v: vec4f) -> vec4f {
 }
 
 // As in unary.wgsl.
+fn wave(v: vec4f, quarter: i32) -> vec4f {
+  let n = round(v * 0.6366197723675814);
+  let r = ((v - n * 1.5703125) - n * 0.0004837512969970703) - n * 7.549789948768648e-8;
+  let s = r * r;
+  let sine = r * (1.0 - s / 6.0 * (1.0 - s / 20.0 * (1.0 - s / 42.0 * (1.0 - s / 72.0))));
+  let cosine = 1.0 - s / 2.0 * (1.0 - s / 12.0 * (1.0 - s / 30.0 * (1.0 - s / 56.0 * (1.0 - s / 90.0))));
+  let q = vec4i(n) + quarter;
+  let size = select(cosine, sine, (q & vec4i(1)) == vec4i(0));
+  return select(-size, size, (q & vec4i(2)) == vec4i(0));
+}
+
+// As in unary.wgsl.
 fn erfc(t: vec4f) -> vec4f {
   let q = (t - 2.0) / (t + 2.0);
   var r = vec4f(0.0001596403744770214);
@@ -74,8 +86,8 @@ fn slope(v: vec4f) -> vec4f {
     case 5: { return sign(v); }
     case 7: { return 2.0 * v; }
     case 8: { return -v * v; }                             // y
-    case 9: { return cos(v); }
-    case 10: { return -sin(v); }
+    case 9: { return wave(v, 1); }
+    case 10: { return wave(v, 2); }
     case 11: { return 1.1283791670955126 * exp(-v * v); }
     case 14: { return select(ZERO, vec4f(1.0), (v >= vec4f(P)) & (v <= vec4f(Q))); }
     case 15: { return select(ZERO, vec4f(1.0), v > ZERO); }                // y

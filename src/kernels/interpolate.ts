@@ -12,17 +12,25 @@ const WG = 64;
 export interface InterpolateOptions {
   /** Output size, (D,) H, W. Either this or `scale`. */
   size?: readonly number[];
-  /** Output size floor(input * scale), one factor or one per axis. Source positions follow the factor, not the ratio of sizes. */
+  /**
+   * Output size floor(input * scale), one factor or one per axis. Source positions follow the factor, not the ratio of
+   * sizes.
+   */
   scale?: number | readonly number[];
   mode: "nearest" | "linear";
-  /** Linear only: the corner values stay at the corners. Default false: values are areas, and the borders of the areas stay. */
+  /**
+   * Linear only: the corner values stay at the corners. Default false: values are areas, and the borders of the areas
+   * stay.
+   */
   alignCorners?: boolean;
 }
 
 /**
- * Resizes space by nearest neighbour, bilinearly ([N, C, H, W]) or trilinearly ([N, C, D, H, W]). Returns [N, C, ...size].
+ * Resizes space by nearest neighbour, bilinearly ([N, C, H, W]) or trilinearly ([N, C, D, H, W]). Returns [N, C,
+ * ...size].
  * Coordinates as in PyTorch's `interpolate` (its modes "nearest", "bilinear" and "trilinear"), computed exactly.
- * Throws ShapeError when `x` is neither 4-D nor 5-D, OptionError unless exactly one of `size` and `scale` is given and positive.
+ * Throws ShapeError when `x` is neither 4-D nor 5-D, OptionError unless exactly one of `size` and `scale` is given and
+ * positive.
  */
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const axes = axesOf(x, options);
@@ -53,17 +61,24 @@ interface Axis {
 function axesOf(x: Tensor, { size, scale, mode, alignCorners = false }: InterpolateOptions): Axis[] {
   const space = x.shape.slice(2);
   const rank = space.length;
-  if (rank !== 2 && rank !== 3) throw new ShapeError(`interpolate: x must have 4 or 5 dimensions [N, C, (D,) H, W], got ${showShape(x.shape)}`);
-  if (mode !== "nearest" && mode !== "linear") throw new OptionError(`interpolate: mode must be "nearest" or "linear", got ${JSON.stringify(mode)}`);
+  if (rank !== 2 && rank !== 3)
+    throw new ShapeError(`interpolate: x must have 4 or 5 dimensions [N, C, (D,) H, W], got ${showShape(x.shape)}`);
+  if (mode !== "nearest" && mode !== "linear")
+    throw new OptionError(`interpolate: mode must be "nearest" or "linear", got ${JSON.stringify(mode)}`);
   if (alignCorners && mode === "nearest") throw new OptionError('interpolate: alignCorners needs mode "linear"');
-  if ((size === undefined) === (scale === undefined)) throw new OptionError("interpolate: exactly one of size and scale must be given");
+  if ((size === undefined) === (scale === undefined))
+    throw new OptionError("interpolate: exactly one of size and scale must be given");
   const scales = scale === undefined ? null : typeof scale === "number" ? new Array<number>(rank).fill(scale) : scale;
   const out = size ?? space.map((n, i) => Math.floor(n * scales![i]));
   if (scales && (scales.length !== rank || !scales.every((s) => s > 0 && Number.isFinite(s)))) {
-    throw new OptionError(`interpolate: scale must be one number above 0, or ${rank} of them, got ${showShape(scales)}`);
+    throw new OptionError(
+      `interpolate: scale must be one number above 0, or ${rank} of them, got ${showShape(scales)}`,
+    );
   }
   if (out.length !== rank || !out.every((n) => Number.isInteger(n) && n > 0)) {
-    throw new OptionError(`interpolate: the output size must be ${rank} whole numbers above 0, got ${showShape(out)} for x ${showShape(x.shape)}`);
+    throw new OptionError(
+      `interpolate: the output size must be ${rank} whole numbers above 0, got ${showShape(out)} for x ${showShape(x.shape)}`,
+    );
   }
   return space.map((n, i) => axis(n, out[i], scales ? fraction(1 / scales[i]) : [n, out[i]], mode, alignCorners));
 }
@@ -85,7 +100,10 @@ function gcd(a: number, b: number): number {
   return b === 0 ? Math.max(1, a) : gcd(b, a % b);
 }
 
-/** The nearest fraction to `value` with a denominator up to 4096, by continued fractions; exact for ordinary scale factors. */
+/**
+ * The nearest fraction to `value` with a denominator up to 4096, by continued fractions; exact for ordinary scale
+ * factors.
+ */
 function fraction(value: number): [number, number] {
   let [p0, q0, p1, q1] = [0, 1, 1, 0];
   let rest = value;
@@ -104,7 +122,20 @@ function constsOf(axes: readonly Axis[]) {
   const one: Axis = { size: 1, out: 1, a: 0, b: 0, den: 1 };
   const [d, h, w] = axes.length === 2 ? [one, ...axes] : axes;
   return {
-    ID: d.size, IH: h.size, IW: w.size, OD: d.out, OH: h.out, OW: w.out,
-    AD: d.a, AH: h.a, AW: w.a, BD: d.b, BH: h.b, BW: w.b, DEN_D: d.den, DEN_H: h.den, DEN_W: w.den,
+    ID: d.size,
+    IH: h.size,
+    IW: w.size,
+    OD: d.out,
+    OH: h.out,
+    OW: w.out,
+    AD: d.a,
+    AH: h.a,
+    AW: w.a,
+    BD: d.b,
+    BH: h.b,
+    BW: w.b,
+    DEN_D: d.den,
+    DEN_H: h.den,
+    DEN_W: w.den,
   };
 }

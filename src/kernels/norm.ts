@@ -1,6 +1,6 @@
 // Batch, group, instance and layer normalisation.
 // The first three work on (n, c) planes in three passes: moments of slices of a plane, one workgroup per statistic that
-// joins them, one scale and shift per plane. Their gradients have the same three passes. Layer normalisation works on rows.
+// joins them, one scale and shift per plane. Their gradients have the same three passes. layerNorm works on rows.
 
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
@@ -31,10 +31,11 @@ export interface BatchNormOptions {
 }
 
 /**
- * Batch normalisation: y = (x - mean) / sqrt(var + eps) * weight + bias, mean and variance per channel over batch and space.
- * `x`: [N, C, ...]. `weight`, `bias`: [C] or null. Returns the shape of `x`. In training the running statistics, if given, are
- * updated on the GPU: running = (1 - momentum) * running + momentum * batch.
- * Throws ShapeError for shapes that do not fit and for one value per channel in training, OptionError for settings out of range.
+ * Batch normalisation: y = (x - mean) / sqrt(var + eps) * weight + bias, moments per channel over batch and space.
+ * `x`: [N, C, ...]. `weight`, `bias`: [C] or null. Returns the shape of `x`. In training the running statistics, if
+ * given, are updated on the GPU: running = (1 - momentum) * running + momentum * batch.
+ * Throws ShapeError for shapes that do not fit and for one value per channel in training, OptionError for options out
+ * of range.
  * Source: Ioffe and Szegedy 2015, arXiv:1502.03167; rules of PyTorch's `batch_norm`.
  */
 export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null, options: BatchNormOptions): Tensor {
@@ -44,16 +45,32 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
   checkRunning(x.shape[1], runningMean, runningVar, options);
   const p = planesOf(x, activation);
   if (training && p.count * p.size === p.C) {
-    throw new ShapeError(`${op}: training needs more than 1 value per channel, got x ${showShape(x.shape)}; use a larger batch or training: false`);
+    throw new ShapeError(
+      `${op}: training needs more than 1 value per channel, got x ${showShape(x.shape)}; use a larger batch or training: false`,
+    );
   }
-  const partial = training ? moments(x, p) : x;
+  const partial = training ? moments(x, p) : empty([2]); // not read in evaluation
   const saved = empty([p.C, 4]);
   const track = training && runningMean !== null;
   launch("batch_norm_finalise", {
-    consts: { ...counts(p), C: p.C, EPS: eps, MOMENTUM: momentum, TRAINING: training, TRACK: track, HAS_WEIGHT: !!weight, HAS_BIAS: !!bias, WG: p.joinBatch },
+    consts: {
+      ...counts(p),
+      C: p.C,
+      EPS: eps,
+      MOMENTUM: momentum,
+      TRAINING: training,
+      TRACK: track,
+      HAS_WEIGHT: !!weight,
+      HAS_BIAS: !!bias,
+      WG: p.joinBatch,
+    },
     buffers: {
-      partial, weight: weight ?? partial, bias: bias ?? partial, saved,
-      running_mean: runningMean ?? empty([p.C]), running_var: runningVar ?? empty([p.C]),
+      partial,
+      weight: weight ?? partial,
+      bias: bias ?? partial,
+      saved,
+      running_mean: runningMean ?? empty([p.C]),
+      running_var: runningVar ?? empty([p.C]),
     },
     grid: [p.C, 1, 1],
   });
@@ -85,27 +102,51 @@ export interface NormOptions {
  * `x`: [N, C, ...]. `weight`, `bias`: [C] or null. Returns the shape of `x`.
  * Throws ShapeError unless `groups` divides C and the shapes fit. Source: Wu and He 2018, arXiv:1803.08494.
  */
-export function groupNorm(x: Tensor, groups: number, weight: Tensor | null = null, bias: Tensor | null = null, options: NormOptions = {}): Tensor {
+export function groupNorm(
+  x: Tensor,
+  groups: number,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  options: NormOptions = {},
+): Tensor {
   return normGroups("groupNorm", x, groups, weight, bias, options);
 }
 
 /**
- * Instance normalisation: mean and variance over the space of every channel of every sample. The same in training and evaluation.
+ * Instance normalisation: mean and variance over the space of every channel of every sample. The same in training and
+ * evaluation.
  * `x`: [N, C, ...]. `weight`, `bias`: [C] or null. Returns the shape of `x`.
- * Throws ShapeError for shapes that do not fit and for one value per channel. Source: Ulyanov et al. 2016, arXiv:1607.08022.
+ * Throws ShapeError for shapes that do not fit and for one value per channel. Source: Ulyanov et al. 2016,
+ * arXiv:1607.08022.
  */
-export function instanceNorm(x: Tensor, weight: Tensor | null = null, bias: Tensor | null = null, options: NormOptions = {}): Tensor {
+export function instanceNorm(
+  x: Tensor,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  options: NormOptions = {},
+): Tensor {
   if (x.shape.length > 2 && sizeOf(x.shape.slice(2)) === 1) {
-    throw new ShapeError(`instanceNorm: x must have more than 1 value per channel and sample, got ${showShape(x.shape)}`);
+    throw new ShapeError(
+      `instanceNorm: x must have more than 1 value per channel and sample, got ${showShape(x.shape)}`,
+    );
   }
   return normGroups("instanceNorm", x, x.shape[1], weight, bias, options);
 }
 
-function normGroups(op: string, x: Tensor, groups: number, weight: Tensor | null, bias: Tensor | null, { eps = 1e-5, activation = "none" }: NormOptions): Tensor {
+function normGroups(
+  op: string,
+  x: Tensor,
+  groups: number,
+  weight: Tensor | null,
+  bias: Tensor | null,
+  { eps = 1e-5, activation = "none" }: NormOptions,
+): Tensor {
   checkPlanes(op, x, weight, bias, eps);
   const C = x.shape[1];
   if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0) {
-    throw new ShapeError(`${op}: groups must divide the channels, got ${groups} groups and ${C} channels (x ${showShape(x.shape)})`);
+    throw new ShapeError(
+      `${op}: groups must divide the channels, got ${groups} groups and ${C} channels (x ${showShape(x.shape)})`,
+    );
   }
   const CG = C / groups;
   const p = planesOf(x, activation);
@@ -124,13 +165,21 @@ function normGroups(op: string, x: Tensor, groups: number, weight: Tensor | null
     let dx: Tensor | null = null;
     if (needs[0]) {
       const coef = empty([p.count, 4]);
-      launch("group_norm_backward_finalise", { consts: { SIZE: p.size, T: p.T, CG, WG }, buffers: { partial: sums, saved, coef }, grid });
+      launch("group_norm_backward_finalise", {
+        consts: { SIZE: p.size, T: p.T, CG, WG },
+        buffers: { partial: sums, saved, coef },
+        grid,
+      });
       dx = backwardApply(x, saved, coef, dy, p);
     }
     if (!needs[1] && !needs[2]) return [dx];
     const dweight = empty([C]);
     const dbias = empty([C]);
-    launch("group_norm_affine_backward", { consts: { T: p.T, C, WG: p.joinBatch }, buffers: { partial: sums, saved, dweight, dbias }, grid: [C, 1, 1] });
+    launch("group_norm_affine_backward", {
+      consts: { T: p.T, C, WG: p.joinBatch },
+      buffers: { partial: sums, saved, dweight, dbias },
+      grid: [C, 1, 1],
+    });
     return [dx, ...(weight ? [dweight] : []), ...(bias ? [dbias] : [])];
   });
 }
@@ -158,7 +207,12 @@ const layout = (p: Planes) => ({ V: p.type, UNITS: p.units, T: p.T, RELU: p.RELU
 
 function moments(x: Tensor, p: Planes): Tensor {
   const partial = empty([p.count, p.T, 2]);
-  launch("norm_moments", { consts: { V: p.type, ...counts(p), WG }, buffers: { x, partial }, grid: p.grid, flops: 5 * x.size });
+  launch("norm_moments", {
+    consts: { V: p.type, ...counts(p), WG },
+    buffers: { x, partial },
+    grid: p.grid,
+    flops: 5 * x.size,
+  });
   return partial;
 }
 
@@ -170,13 +224,23 @@ function apply(x: Tensor, saved: Tensor, p: Planes): Tensor {
 
 function backwardSums(x: Tensor, saved: Tensor, dy: Tensor, p: Planes): Tensor {
   const partial = empty([p.count, p.T, 2]);
-  launch("norm_backward_sums", { consts: { ...layout(p), LANES: p.lanes }, buffers: { x, saved, dy, partial }, grid: p.grid, flops: 4 * x.size });
+  launch("norm_backward_sums", {
+    consts: { ...layout(p), LANES: p.lanes },
+    buffers: { x, saved, dy, partial },
+    grid: p.grid,
+    flops: 4 * x.size,
+  });
   return partial;
 }
 
 function backwardApply(x: Tensor, saved: Tensor, coef: Tensor, dy: Tensor, p: Planes): Tensor {
   const dx = empty(x.shape);
-  launch("norm_backward_apply", { consts: layout(p), buffers: { x, saved, coef, dy, dx }, grid: p.grid, flops: 5 * x.size });
+  launch("norm_backward_apply", {
+    consts: layout(p),
+    buffers: { x, saved, coef, dy, dx },
+    grid: p.grid,
+    flops: 5 * x.size,
+  });
   return dx;
 }
 
@@ -186,7 +250,11 @@ function backwardApply(x: Tensor, saved: Tensor, coef: Tensor, dy: Tensor, p: Pl
  * Throws ShapeError for shapes that do not fit. Source: Ba et al. 2016, arXiv:1607.06450.
  */
 export function layerNorm(
-  x: Tensor, normalizedShape: Shape, weight: Tensor | null = null, bias: Tensor | null = null, { eps = 1e-5 }: { eps?: number } = {},
+  x: Tensor,
+  normalizedShape: Shape,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  { eps = 1e-5 }: { eps?: number } = {},
 ): Tensor {
   checkRows(x, normalizedShape, weight, bias, eps);
   const M = sizeOf(normalizedShape);
@@ -203,7 +271,13 @@ export function layerNorm(
   });
   return record(y, present(x, weight, bias), (dy, needs) => {
     const dx = needs[0] ? empty(x.shape) : null;
-    if (dx) launch("layer_norm_backward", { consts: { M, HAS_WEIGHT: !!weight, WG }, buffers: { x, weight: weight ?? x, saved, dy, dx }, grid, flops: 11 * x.size });
+    if (dx)
+      launch("layer_norm_backward", {
+        consts: { M, HAS_WEIGHT: !!weight, WG },
+        buffers: { x, weight: weight ?? x, saved, dy, dx },
+        grid,
+        flops: 11 * x.size,
+      });
     if (!needs[1] && !needs[2]) return [dx];
     const [dweight, dbias] = layerNormAffine(x, saved, dy, normalizedShape);
     return [dx, ...(weight ? [dweight] : []), ...(bias ? [dbias] : [])];
@@ -216,7 +290,12 @@ function layerNormAffine(x: Tensor, saved: Tensor, dy: Tensor, shape: Shape): [T
   const SLICES = Math.min(256, Math.ceil(x.size / M / 64));
   const partW = empty([SLICES, ...shape]);
   const partB = empty([SLICES, ...shape]);
-  launch("layer_norm_affine_backward", { consts: { M, SLICES }, buffers: { x, saved, dy, dweight: partW, dbias: partB }, grid: linearGrid(SLICES * M, 64), flops: 5 * x.size });
+  launch("layer_norm_affine_backward", {
+    consts: { M, SLICES },
+    buffers: { x, saved, dy, dweight: partW, dbias: partB },
+    grid: linearGrid(SLICES * M, 64),
+    flops: 5 * x.size,
+  });
   return [sumSlices(partW, shape), sumSlices(partB, shape)];
 }
 
@@ -229,7 +308,8 @@ function sumSlices(x: Tensor, shape: Shape): Tensor {
 const present = (...list: (Tensor | null)[]): Tensor[] => list.filter((t) => t !== null);
 
 function checkPlanes(op: string, x: Tensor, weight: Tensor | null, bias: Tensor | null, eps: number): void {
-  if (x.shape.length < 2) throw new ShapeError(`${op}: x must have at least 2 dimensions [N, C, ...], got ${showShape(x.shape)}`);
+  if (x.shape.length < 2)
+    throw new ShapeError(`${op}: x must have at least 2 dimensions [N, C, ...], got ${showShape(x.shape)}`);
   checkVector(op, "weight", weight, [x.shape[1]], x);
   checkVector(op, "bias", bias, [x.shape[1]], x);
   checkEps(op, eps);
@@ -237,7 +317,9 @@ function checkPlanes(op: string, x: Tensor, weight: Tensor | null, bias: Tensor 
 
 function checkRows(x: Tensor, shape: Shape, weight: Tensor | null, bias: Tensor | null, eps: number): void {
   if (shape.length === 0 || !sameShape(x.shape.slice(-shape.length), shape)) {
-    throw new ShapeError(`layerNorm: x must end with the dimensions of normalizedShape, got x ${showShape(x.shape)} and normalizedShape ${showShape(shape)}`);
+    throw new ShapeError(
+      `layerNorm: x must end with the dimensions of normalizedShape, got x ${showShape(x.shape)} and normalizedShape ${showShape(shape)}`,
+    );
   }
   checkVector("layerNorm", "weight", weight, shape, x);
   checkVector("layerNorm", "bias", bias, shape, x);
@@ -245,18 +327,32 @@ function checkRows(x: Tensor, shape: Shape, weight: Tensor | null, bias: Tensor 
 }
 
 function checkVector(op: string, name: string, t: Tensor | null, shape: Shape, x: Tensor): void {
-  if (t && !sameShape(t.shape, shape)) throw new ShapeError(`${op}: ${name} must have shape ${showShape(shape)} for x ${showShape(x.shape)}, got ${showShape(t.shape)}`);
+  if (t && !sameShape(t.shape, shape))
+    throw new ShapeError(
+      `${op}: ${name} must have shape ${showShape(shape)} for x ${showShape(x.shape)}, got ${showShape(t.shape)}`,
+    );
 }
 
 function checkEps(op: string, eps: number): void {
   if (!(eps > 0 && eps < 1)) throw new OptionError(`${op}: eps must lie between 0 and 1, got ${eps}`);
 }
 
-function checkRunning(C: number, mean: Tensor | null, variance: Tensor | null, { training, momentum = 0.1 }: BatchNormOptions): void {
-  if ((mean === null) !== (variance === null)) throw new OptionError("batchNorm: runningMean and runningVar must be given together");
+function checkRunning(
+  C: number,
+  mean: Tensor | null,
+  variance: Tensor | null,
+  { training, momentum = 0.1 }: BatchNormOptions,
+): void {
+  if ((mean === null) !== (variance === null))
+    throw new OptionError("batchNorm: runningMean and runningVar must be given together");
   if (!training && !mean) throw new OptionError("batchNorm: without training it needs runningMean and runningVar");
-  for (const [name, t] of [["runningMean", mean], ["runningVar", variance]] as const) {
-    if (t && !sameShape(t.shape, [C])) throw new ShapeError(`batchNorm: ${name} must have shape [${C}], got ${showShape(t.shape)}`);
+  for (const [name, t] of [
+    ["runningMean", mean],
+    ["runningVar", variance],
+  ] as const) {
+    if (t && !sameShape(t.shape, [C]))
+      throw new ShapeError(`batchNorm: ${name} must have shape [${C}], got ${showShape(t.shape)}`);
   }
-  if (!(momentum >= 0 && momentum <= 1)) throw new OptionError(`batchNorm: momentum must lie between 0 and 1, got ${momentum}`);
+  if (!(momentum >= 0 && momentum <= 1))
+    throw new OptionError(`batchNorm: momentum must lie between 0 and 1, got ${momentum}`);
 }

@@ -1,4 +1,5 @@
-// How kernels that work plane by plane ([N, C] planes of D * H * W values) share a plane among threads, and the sums and
+// How kernels that work plane by plane ([N, C] planes of D * H * W values) share a plane among threads, and the sums
+// and
 // scalings of planes that several families need. Internal: gradients are the callers' business.
 
 import { linearGrid } from "../gpu/grid.ts";
@@ -6,7 +7,9 @@ import { launch } from "../gpu/program.ts";
 import { sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 
-/** Reads one thread makes at least, where the plane has that many: enough to pay for its start and its partial result. */
+/**
+ * Reads one thread makes at least, where the plane has that many: enough to pay for its start and its partial result.
+ */
 const UNITS_PER_THREAD = 16;
 /** More threads per plane than this only lengthen the join of their partial results. */
 const MAX_SLICES = 2048;
@@ -34,7 +37,9 @@ export function planeSlices(size: number, maxSlices = MAX_SLICES): PlaneSlices {
   return { size, lanes, type: lanes === 4 ? "vec4<f32>" : "f32", units, T };
 }
 
-/** Threads for joining `slices` partial results: about 4 each, because a tree of few levels costs less than its loads. */
+/**
+ * Threads for joining `slices` partial results: about 4 each, because a tree of few levels costs less than its loads.
+ */
 export function joinThreads(slices: number): number {
   return Math.min(256, 2 ** Math.ceil(Math.log2(Math.max(1, slices / 4))));
 }
@@ -57,26 +62,35 @@ export function planeSums(x: Tensor, shape: Shape, factor: number): Tensor {
   const p = planeSlices(sizeOf(x.shape.slice(2)));
   const partial = planeSlicedSums(x, null, p);
   const y = empty(shape);
-  launch("plane_join", { consts: { T: p.T, FACTOR: factor, WG: joinThreads(p.T) }, buffers: { partial, y }, grid: linearGrid(y.size, 1) });
+  launch("plane_join", {
+    consts: { T: p.T, FACTOR: factor, WG: joinThreads(p.T) },
+    buffers: { partial, y },
+    grid: linearGrid(y.size, 1),
+  });
   return y;
 }
 
 /** x * scale + shift with one scale and one shift per plane of `x` [N, C, ...]; no shift when null. */
 export function planeAffine(x: Tensor, scale: Tensor, shift: Tensor | null): Tensor {
+  const p = planeSlices(sizeOf(x.shape.slice(2)));
   const y = empty(x.shape);
-  launchAffine(y, { x, scale, shift: shift ?? scale }, shift ? 1 : 0, 1);
+  launch("plane_affine", {
+    consts: { V: p.type, UNITS: p.units, T: p.T, SHIFT: shift !== null, WG },
+    buffers: { x, scale, shift: shift ?? scale, y },
+    grid: linearGrid(scale.size * p.T, WG),
+    flops: 2 * y.size,
+  });
   return y;
 }
 
 /** Planes of `shape` [N, C, ...] filled with `factor` times one value each. */
 export function planeFill(value: Tensor, shape: Shape, factor: number): Tensor {
+  const p = planeSlices(sizeOf(shape.slice(2)));
   const y = empty(shape);
-  launchAffine(y, { x: value, scale: value, shift: value }, 2, factor);
+  launch("plane_fill", {
+    consts: { V: p.type, UNITS: p.units, T: p.T, FACTOR: factor, WG },
+    buffers: { value, y },
+    grid: linearGrid(value.size * p.T, WG),
+  });
   return y;
-}
-
-function launchAffine(y: Tensor, buffers: { x: Tensor; scale: Tensor; shift: Tensor }, MODE: number, FACTOR: number): void {
-  const p = planeSlices(sizeOf(y.shape.slice(2)));
-  const consts = { V: p.type, UNITS: p.units, T: p.T, MODE, FACTOR, WG };
-  launch("plane_affine", { consts, buffers: { ...buffers, y }, grid: linearGrid((y.size / p.size) * p.T, WG), flops: 2 * y.size });
 }

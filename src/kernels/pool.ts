@@ -31,7 +31,8 @@ export interface MaxPoolOptions extends Omit<AvgPoolOptions, "countIncludePad"> 
 }
 
 /**
- * Largest value of each window. `x`: [N, C, H, W]. Returns [N, C, H', W'], H' = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1.
+ * Largest value of each window. `x`: [N, C, H, W]. Returns [N, C, H', W'], H' = floor((H + 2 padding - dilation (kernel
+ * - 1) - 1) / stride) + 1.
  * Padding never wins; among equal values the first in row-major order gets the gradient, as in PyTorch.
  * Throws ShapeError when `x` is not 4-D or smaller than the window, OptionError for settings out of range.
  */
@@ -59,7 +60,8 @@ export function avgPool3d(x: Tensor, options: AvgPoolOptions): Tensor {
 
 /** Mean over all of space. `x`: [N, C, ...]. Returns [N, C, 1, ...]. Throws ShapeError for fewer than 3 dimensions. */
 export function globalAvgPool(x: Tensor): Tensor {
-  if (x.shape.length < 3) throw new ShapeError(`globalAvgPool: x must have at least 3 dimensions [N, C, ...], got ${showShape(x.shape)}`);
+  if (x.shape.length < 3)
+    throw new ShapeError(`globalAvgPool: x must have at least 3 dimensions [N, C, ...], got ${showShape(x.shape)}`);
   const factor = 1 / sizeOf(x.shape.slice(2));
   const y = planeSums(x, [x.shape[0], x.shape[1], ...x.shape.slice(2).map(() => 1)], factor);
   return record(y, [x], (dy) => [planeFill(dy, x.shape, factor)]);
@@ -84,7 +86,9 @@ function adaptiveAvgPool(op: string, x: Tensor, rank: 2 | 3, outputSize: PerAxis
   if (size.every((n) => n === 1)) return globalAvgPool(x);
   const space = x.shape.slice(2);
   if (space.some((n, a) => n % size[a] !== 0)) {
-    throw new OptionError(`${op}: every size of x must be a multiple of outputSize, got x ${showShape(x.shape)} and outputSize ${showShape(size)}; use interpolate or avgPool`);
+    throw new OptionError(
+      `${op}: every size of x must be a multiple of outputSize, got x ${showShape(x.shape)} and outputSize ${showShape(size)}; use interpolate or avgPool`,
+    );
   }
   return avgPool(op, x, rank, { kernelSize: space.map((n, a) => n / size[a]) });
 }
@@ -106,9 +110,17 @@ function maxPoolBackward(x: Tensor, index: Tensor, dy: Tensor, w: Windows): Tens
   const dx = empty(x.shape);
   const [OD, OH, OW] = w.out;
   if (w.tiles) {
-    launch("max_pool_tiles_backward", { consts: { OD, OH, OW, ...axes("K", w.kernel), WG }, buffers: { dy, index, dx }, grid: linearGrid(dy.size, WG) });
+    launch("max_pool_tiles_backward", {
+      consts: { OD, OH, OW, ...axes("K", w.kernel), WG },
+      buffers: { dy, index, dx },
+      grid: linearGrid(dy.size, WG),
+    });
   } else {
-    launch("max_pool_backward", { consts: { ...w.sizes, ...axes("E", w.extent), WG }, buffers: { dy, index, dx }, grid: linearGrid(dx.size, WG) });
+    launch("max_pool_backward", {
+      consts: { ...w.sizes, ...axes("E", w.extent), WG },
+      buffers: { dy, index, dx },
+      grid: linearGrid(dx.size, WG),
+    });
   }
   return dx;
 }
@@ -120,7 +132,11 @@ function avgPool(op: string, x: Tensor, rank: 2 | 3, options: AvgPoolOptions): T
   launch("avg_pool", { consts: { ...consts, BACKWARD: false }, buffers: { x, y }, grid: linearGrid(y.size, WG) });
   return record(y, [x], (dy) => {
     const dx = empty(x.shape);
-    launch("avg_pool", { consts: { ...consts, BACKWARD: true }, buffers: { x: dy, y: dx }, grid: linearGrid(dx.size, WG) });
+    launch("avg_pool", {
+      consts: { ...consts, BACKWARD: true },
+      buffers: { x: dy, y: dx },
+      grid: linearGrid(dx.size, WG),
+    });
     return [dx];
   });
 }
@@ -152,18 +168,35 @@ function windowsOf(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions):
   const extent = kernel.map((k, a) => dilation[a] * (k - 1) + 1);
   const space = x.shape.slice(2);
   if (padding.some((p, a) => 2 * p > kernel[a])) {
-    throw new OptionError(`${op}: padding must be at most half the kernel, got padding ${showShape(padding)} and kernelSize ${showShape(kernel)}`);
+    throw new OptionError(
+      `${op}: padding must be at most half the kernel, got padding ${showShape(padding)} and kernelSize ${showShape(kernel)}`,
+    );
   }
   if (space.some((n, a) => n + 2 * padding[a] < extent[a])) {
-    throw new ShapeError(`${op}: the window ${showShape(extent)} is larger than x ${showShape(x.shape)} with padding ${showShape(padding)}`);
+    throw new ShapeError(
+      `${op}: the window ${showShape(extent)} is larger than x ${showShape(x.shape)} with padding ${showShape(padding)}`,
+    );
   }
   const out = space.map((n, a) => outputSize(n, extent[a], stride[a], padding[a], options.ceilMode ?? false));
-  const tiles = space.every((n, a) => stride[a] === kernel[a] && padding[a] === 0 && dilation[a] === 1 && n === out[a] * kernel[a]);
+  const tiles = space.every(
+    (n, a) => stride[a] === kernel[a] && padding[a] === 0 && dilation[a] === 1 && n === out[a] * kernel[a],
+  );
   const inside = space.every((n, a) => padding[a] === 0 && (out[a] - 1) * stride[a] + extent[a] <= n);
-  const sizes = { ...axes("I", triple(space, 1)), ...axes("O", triple(out, 1)), ...axes("S", triple(stride, 1)), ...axes("PAD_", triple(padding, 0)) };
+  const sizes = {
+    ...axes("I", triple(space, 1)),
+    ...axes("O", triple(out, 1)),
+    ...axes("S", triple(stride, 1)),
+    ...axes("PAD_", triple(padding, 0)),
+  };
   return {
-    shape: [x.shape[0], x.shape[1], ...out], out: triple(out, 1), tiles, inside, sizes,
-    kernel: triple(kernel, 1), dilation: triple(dilation, 1), extent: triple(extent, 1),
+    shape: [x.shape[0], x.shape[1], ...out],
+    out: triple(out, 1),
+    tiles,
+    inside,
+    sizes,
+    kernel: triple(kernel, 1),
+    dilation: triple(dilation, 1),
+    extent: triple(extent, 1),
   };
 }
 
@@ -175,7 +208,8 @@ function outputSize(n: number, extent: number, stride: number, padding: number, 
 }
 
 /** Sizes for D, H, W: 2-D lists get `first` in front. */
-const triple = (list: readonly number[], first: number): Triple => (list.length === 2 ? [first, list[0], list[1]] : [list[0], list[1], list[2]]);
+const triple = (list: readonly number[], first: number): Triple =>
+  list.length === 2 ? [first, list[0], list[1]] : [list[0], list[1], list[2]];
 
 function axes<P extends string>(prefix: P, [d, h, w]: Triple): Record<`${P}${"D" | "H" | "W"}`, number> {
   return { [`${prefix}D`]: d, [`${prefix}H`]: h, [`${prefix}W`]: w } as Record<`${P}${"D" | "H" | "W"}`, number>;
@@ -183,14 +217,18 @@ function axes<P extends string>(prefix: P, [d, h, w]: Triple): Record<`${P}${"D"
 
 function checkRank(op: string, x: Tensor, rank: 2 | 3): void {
   if (x.shape.length !== rank + 2) {
-    throw new ShapeError(`${op}: x must have ${rank + 2} dimensions ${rank === 2 ? "[N, C, H, W]" : "[N, C, D, H, W]"}, got ${showShape(x.shape)}`);
+    throw new ShapeError(
+      `${op}: x must have ${rank + 2} dimensions ${rank === 2 ? "[N, C, H, W]" : "[N, C, D, H, W]"}, got ${showShape(x.shape)}`,
+    );
   }
 }
 
 function perAxis(op: string, name: string, value: PerAxis, rank: number, least: number): number[] {
   const list = typeof value === "number" ? new Array<number>(rank).fill(value) : [...value];
   if (list.length !== rank || !list.every((v) => Number.isInteger(v) && v >= least)) {
-    throw new OptionError(`${op}: ${name} must be one whole number of at least ${least}, or ${rank} of them, got ${typeof value === "number" ? value : showShape(value)}`);
+    throw new OptionError(
+      `${op}: ${name} must be one whole number of at least ${least}, or ${rank} of them, got ${typeof value === "number" ? value : showShape(value)}`,
+    );
   }
   return list;
 }

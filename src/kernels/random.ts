@@ -23,7 +23,7 @@ export function rand(shape: Shape, rng: Rng): Tensor {
   return random("uniform", shape, rng);
 }
 
-/** Standard normal numbers, those of `rng.normal()` up to the GPU's rounding of log and cos. Advances `rng` by two per element. */
+/** Standard normal numbers, those of `rng.normal()` up to float32 rounding. Advances `rng` by two per element. */
 export function randn(shape: Shape, rng: Rng): Tensor {
   return random("normal", shape, rng, { draws: 2 });
 }

@@ -118,12 +118,12 @@ export function reciprocal(x: Tensor): Tensor {
   return unary("reciprocal", x);
 }
 
-/** The sine of x in radians, by the GPU's own function: WGSL asks for an error below 2^-11 within [-pi, pi], most GPUs have 2^-21. Any shape. */
+/** The sine of x in radians; beyond 10,000 digits get lost. Any shape. */
 export function sin(x: Tensor): Tensor {
   return unary("sin", x);
 }
 
-/** The cosine of x in radians, by the GPU's own function, as for sin. Any shape. */
+/** The cosine of x in radians; beyond 10,000 digits get lost. Any shape. */
 export function cos(x: Tensor): Tensor {
   return unary("cos", x);
 }

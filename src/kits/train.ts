@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
 import { argmax, backward, diceCrossEntropy, hostTensor, noGrad, step, type Tensor } from "../index.ts";
-import { loadStateDict, namedParameters, saveSafetensors, setTraining, stateDict } from "../nn/index.ts";
+import { loadSafetensors, loadStateDict, parameterCount, parameters, saveSafetensors, setTraining, stateDict } from "../nn/index.ts";
 import { buildModel, type SegmentationModel } from "../nn/models/index.ts";
 import { Adam } from "../nn/optim.ts";
 import { Rng } from "../random.ts";
@@ -53,11 +53,10 @@ export function learningRate({ lr, schedule, gamma, epochs }: RunOptions, epoch:
 export async function train(model: SegmentationModel, cache: SliceCache, split: Split, options: RunOptions, folder: string, mode: ProgressMode): Promise<TrainResult> {
   const slices = slicesOf(cache, split.train);
   const validation = validationSlices(cache, split, options);
-  const parameters = namedParameters(model);
-  const optimizer = new Adam(parameters.map(([, p]) => p), { lr: options.lr });
+  const optimizer = new Adam(parameters(model), { lr: options.lr });
   const perEpoch = batchesOf(epochOrder(cache, slices, 0, options), options.batch).length * options.batch;
   const progress = startProgress({ label: "train", total: options.epochs * perEpoch, mode });
-  const result: TrainResult = { best: { epoch: -1, validationLoss: Infinity }, epochs: [], parameters: parameters.reduce((n, [, p]) => n + p.size, 0) };
+  const result: TrainResult = { best: { epoch: -1, validationLoss: Infinity }, epochs: [], parameters: parameterCount(model) };
   try {
     for (let epoch = 0; epoch < options.epochs; epoch++) {
       const started = performance.now();
@@ -74,7 +73,7 @@ export async function train(model: SegmentationModel, cache: SliceCache, split: 
   } finally {
     progress.stop();
   }
-  await loadStateDict(model, join(folder, "checkpoints", "best.safetensors"));
+  loadStateDict(model, (await loadSafetensors(join(folder, "checkpoints", "best.safetensors"))).tensors);
   return result;
 }
 
@@ -150,7 +149,7 @@ async function validate(model: SegmentationModel, cache: SliceCache, slices: rea
     const batch = readBatch(cache, slices.slice(i, i + size));
     const { value, predicted } = await step(async () => {
       const logits = noGrad(() => model.forward(imagesOf(batch, cache.size)));
-      const [l, p] = [noGrad(() => diceCrossEntropy(logits, labelsOf(batch, cache.size))), argmax(logits, 1)];
+      const [l, p] = [noGrad(() => diceCrossEntropy(logits, labelsOf(batch, cache.size))), argmax(logits, { dim: 1 })];
       return { value: await l.item(), predicted: await p.read() };
     });
     loss += value * batch.count;
@@ -176,7 +175,7 @@ async function saveCheckpoints(model: SegmentationModel, folder: string, log: Ep
     result.best = { epoch: log.epoch, validationLoss: log.validationLoss };
     names.push("best");
   }
-  const state = stateDict(model);
+  const state = await stateDict(model);
   for (const name of names) await saveSafetensors(join(folder, "checkpoints", `${name}.safetensors`), state, metadata);
 }
 

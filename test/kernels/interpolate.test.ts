@@ -31,12 +31,17 @@ const SCALES: { shape: number[]; scale: number | number[] }[] = [
 
 async function check(shape: number[], options: InterpolateOptions): Promise<void> {
   // A gradient gathers up to a whole plane of small weights.
-  await checkOp(`interpolate ${JSON.stringify(options)}`, (x) => interpolate(x, options), (x) => reference.interpolate(x, options), {
-    shapes: [shape],
-    // Math.SQRT2 is taken as a fraction with a denominator up to 4096, off by at most 2^-24.
-    tol: ulps(16),
-    gradTol: ulps(32),
-  });
+  await checkOp(
+    `interpolate ${JSON.stringify(options)}`,
+    (x) => interpolate(x, options),
+    (x) => reference.interpolate(x, options),
+    {
+      shapes: [shape],
+      // Math.SQRT2 is taken as a fraction with a denominator up to 4096, off by at most 2^-24.
+      tol: ulps(16),
+      gradTol: ulps(32),
+    },
+  );
 }
 
 describe("interpolate", () => {
@@ -57,22 +62,57 @@ describe("interpolate", () => {
 
   it("takes the nearest pixel without rounding errors at any size", async () => {
     // In float32, 41 * (3 / 123) falls just below 1 and would pick pixel 0.
-    for (const [n, out] of [[3, 123], [7, 707], [49, 1000]]) {
-      const y = await step(() => interpolate(tensor(Float32Array.from({ length: n }, (_, i) => i), { shape: [1, 1, 1, n] }), { size: [1, out], mode: "nearest" }));
-      expect(await y.read()).toEqual(Float32Array.from({ length: out }, (_, o) => Number((BigInt(o) * BigInt(n)) / BigInt(out))));
+    for (const [n, out] of [
+      [3, 123],
+      [7, 707],
+      [49, 1000],
+    ]) {
+      const y = await step(() =>
+        interpolate(
+          tensor(
+            Float32Array.from({ length: n }, (_, i) => i),
+            { shape: [1, 1, 1, n] },
+          ),
+          { size: [1, out], mode: "nearest" },
+        ),
+      );
+      expect(await y.read()).toEqual(
+        Float32Array.from({ length: out }, (_, o) => Number((BigInt(o) * BigInt(n)) / BigInt(out))),
+      );
     }
   });
 
   it("says what does not fit", () => {
     const x = zeros([1, 2, 4, 6]);
-    checkThrows(() => interpolate(zeros([2, 4, 6]), { scale: 2, mode: "linear" }), "interpolate: x must have 4 or 5 dimensions [N, C, (D,) H, W], got [2, 4, 6]");
+    checkThrows(
+      () => interpolate(zeros([2, 4, 6]), { scale: 2, mode: "linear" }),
+      "interpolate: x must have 4 or 5 dimensions [N, C, (D,) H, W], got [2, 4, 6]",
+    );
     checkThrows(() => interpolate(x, { mode: "linear" }), "interpolate: exactly one of size and scale must be given");
-    checkThrows(() => interpolate(x, { scale: 2, size: [2, 2], mode: "linear" }), "interpolate: exactly one of size and scale must be given");
-    checkThrows(() => interpolate(x, { scale: -1, mode: "linear" }), "interpolate: scale must be one number above 0, or 2 of them, got [-1, -1]");
-    checkThrows(() => interpolate(x, { scale: 0.1, mode: "linear" }), "interpolate: the output size must be 2 whole numbers above 0, got [0, 0] for x [1, 2, 4, 6]");
-    checkThrows(() => interpolate(x, { size: [2], mode: "linear" }), "interpolate: the output size must be 2 whole numbers above 0, got [2] for x [1, 2, 4, 6]");
-    checkThrows(() => interpolate(x, { scale: 2, mode: "nearest", alignCorners: true }), 'interpolate: alignCorners needs mode "linear"');
-    checkThrows(() => interpolate(x, { scale: 2, mode: "cubic" as "linear" }), 'interpolate: mode must be "nearest" or "linear", got "cubic"');
+    checkThrows(
+      () => interpolate(x, { scale: 2, size: [2, 2], mode: "linear" }),
+      "interpolate: exactly one of size and scale must be given",
+    );
+    checkThrows(
+      () => interpolate(x, { scale: -1, mode: "linear" }),
+      "interpolate: scale must be one number above 0, or 2 of them, got [-1, -1]",
+    );
+    checkThrows(
+      () => interpolate(x, { scale: 0.1, mode: "linear" }),
+      "interpolate: the output size must be 2 whole numbers above 0, got [0, 0] for x [1, 2, 4, 6]",
+    );
+    checkThrows(
+      () => interpolate(x, { size: [2], mode: "linear" }),
+      "interpolate: the output size must be 2 whole numbers above 0, got [2] for x [1, 2, 4, 6]",
+    );
+    checkThrows(
+      () => interpolate(x, { scale: 2, mode: "nearest", alignCorners: true }),
+      'interpolate: alignCorners needs mode "linear"',
+    );
+    checkThrows(
+      () => interpolate(x, { scale: 2, mode: "cubic" as "linear" }),
+      'interpolate: mode must be "nearest" or "linear", got "cubic"',
+    );
   });
 });
 

@@ -1,7 +1,20 @@
-// Normalisations against float64 loops, central differences and PyTorch. Odd planes take the scalar form, planes divisible by 4
+// Normalisations against float64 loops, central differences and PyTorch. Odd planes take the scalar form, planes
+// divisible by 4
 // the vec4 form, and [1, 1, 160, 200] is cut into more than one slice per plane.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Rng, ShapeError, batchNorm, close, groupNorm, init, instanceNorm, layerNorm, step, tensor, zeros } from "../../src/index.ts";
+import {
+  Rng,
+  ShapeError,
+  batchNorm,
+  close,
+  groupNorm,
+  init,
+  instanceNorm,
+  layerNorm,
+  step,
+  tensor,
+  zeros,
+} from "../../src/index.ts";
 import type { BatchNormOptions, Tensor } from "../../src/index.ts";
 import { type CheckOptions, checkOp, checkThrows, exact, expectClose, randomInputs, ulps, upload } from "../check.ts";
 import { type GoldenCase, goldenCases } from "../golden.ts";
@@ -12,10 +25,20 @@ import { checkGolden } from "./goldens.ts";
 beforeAll(() => init());
 afterAll(() => close());
 
-// Sums of some hundred values that cancel, divided by a standard deviation: 16 and 64 units cover them with room for none but rounding.
+// Sums of some hundred values that cancel, divided by a standard deviation: 16 and 64 units cover them with room for
+// none but rounding.
 const TOL: Pick<CheckOptions, "tol" | "gradTol"> = { tol: ulps(16), gradTol: ulps(64) };
 
-const SHAPES = [[2, 1, 7, 5], [1, 33, 3, 3], [4, 3, 1, 1], [2, 3, 4, 6], [1, 2, 3, 5, 4], [3, 5], [2, 2, 20, 21], [1, 1, 160, 200]];
+const SHAPES = [
+  [2, 1, 7, 5],
+  [1, 33, 3, 3],
+  [4, 3, 1, 1],
+  [2, 3, 4, 6],
+  [1, 2, 3, 5, 4],
+  [3, 5],
+  [2, 2, 20, 21],
+  [1, 1, 160, 200],
+];
 
 const relu = (y: NdArray): NdArray => map(y, (v) => Math.max(v, 0));
 const withAffine = (shape: readonly number[]): number[][] => [[...shape], [shape[1]], [shape[1]]];
@@ -25,7 +48,9 @@ interface Running {
   variance: Tensor;
 }
 
-/** Fresh running statistics, the same numbers each time: a check runs the operation once, but the reference many times. */
+/**
+ * Fresh running statistics, the same numbers each time: a check runs the operation once, but the reference many times.
+ */
 function running(C: number): Running {
   const values = (low: number): number[] => Array.from({ length: C }, (_, c) => low + 0.1 * (c % 7));
   return { mean: tensor(values(-0.3)), variance: tensor(values(0.5)) };
@@ -49,13 +74,18 @@ describe("batchNorm", () => {
   it("agrees in training, running statistics included", async () => {
     // The running statistics have no gradient here, so the check weighs y alone: they are compared in the test below.
     const y = (...a: Parameters<ReturnType<typeof run>>) => run({ training: true })(...a)[0];
-    await checkOp("batchNorm", y, (x, w, b) => expected({ training: true })(x, w, b)[0], { shapes: SHAPES.map(withAffine), ...TOL });
+    await checkOp("batchNorm", y, (x, w, b) => expected({ training: true })(x, w, b)[0], {
+      shapes: SHAPES.map(withAffine),
+      ...TOL,
+    });
   });
 
   it("updates the running statistics in place by PyTorch's rule", async () => {
     for (const shape of SHAPES) {
       const inputs = randomInputs(withAffine(shape), new Rng(3, "running"));
-      const [y, mean, variance] = await step(() => run({ training: true, momentum: 0.3 })(...(inputs.map(upload) as [Tensor, Tensor, Tensor])));
+      const [y, mean, variance] = await step(() =>
+        run({ training: true, momentum: 0.3 })(...(inputs.map(upload) as [Tensor, Tensor, Tensor])),
+      );
       const [ey, em, ev] = expected({ training: true, momentum: 0.3 })(inputs[0], inputs[1], inputs[2]);
       expectClose("y", { shape, data: await y.read() }, ey, ulps(16));
       expectClose("running mean", { shape: [shape[1]], data: await mean.read() }, em, ulps(4));
@@ -64,10 +94,24 @@ describe("batchNorm", () => {
   });
 
   it("uses the running statistics, and leaves them, in evaluation", async () => {
+    const single = await step(() =>
+      batchNorm(tensor([[3]]), null, null, {
+        training: false,
+        runningMean: tensor([1]),
+        runningVar: tensor([4]),
+        eps: 1e-9,
+      }),
+    );
+    expect(await single.read()).toEqual(Float32Array.of(1)); // (3 - 1) / 2
     const y = (...a: Parameters<ReturnType<typeof run>>) => run({ training: false })(...a)[0];
-    await checkOp("batchNorm eval", y, (x, w, b) => expected({ training: false })(x, w, b)[0], { shapes: SHAPES.map(withAffine), ...TOL });
+    await checkOp("batchNorm eval", y, (x, w, b) => expected({ training: false })(x, w, b)[0], {
+      shapes: SHAPES.map(withAffine),
+      ...TOL,
+    });
     const { mean, variance } = running(3);
-    await step(() => batchNorm(zeros([2, 3, 4]), null, null, { training: false, runningMean: mean, runningVar: variance }));
+    await step(() =>
+      batchNorm(zeros([2, 3, 4]), null, null, { training: false, runningMean: mean, runningVar: variance }),
+    );
     expectClose("mean", { shape: [3], data: await mean.read() }, referenceRunning(3)[0], exact);
     expectClose("variance", { shape: [3], data: await variance.read() }, referenceRunning(3)[1], exact);
   });
@@ -76,7 +120,8 @@ describe("batchNorm", () => {
     for (const training of [true, false]) {
       const y = (...a: Parameters<ReturnType<typeof run>>) => run({ training, activation: "relu" })(...a)[0];
       const ref = (x: NdArray, w: NdArray, b: NdArray) => relu(expected({ training })(x, w, b)[0]);
-      // A value at the kink would make the central difference meaningless; with these seeds none is within a step of it.
+      // A value at the kink would make the central difference meaningless; with these seeds none is within a step of
+      // it.
       await checkOp("batchNorm relu", y, ref, { shapes: SHAPES.slice(0, 7).map(withAffine), ...TOL });
     }
   });
@@ -85,9 +130,24 @@ describe("batchNorm", () => {
     const o = { training: true } as const;
     const one = array([3], [1, 1, 1]);
     const zero = array([3], [0, 0, 0]);
-    await checkOp("no affine", (x) => batchNorm(x, null, null, o), (x) => expected(o)(x, one, zero)[0], { shapes: [[2, 3, 5, 4]], ...TOL });
-    await checkOp("weight", (x, w) => batchNorm(x, w, null, o), (x, w) => expected(o)(x, w, zero)[0], { shapes: [[[2, 3, 5, 4], [3]]], ...TOL });
-    await checkOp("bias", (x, b) => batchNorm(x, null, b, o), (x, b) => expected(o)(x, one, b)[0], { shapes: [[[2, 3, 5, 4], [3]]], ...TOL });
+    await checkOp(
+      "no affine",
+      (x) => batchNorm(x, null, null, o),
+      (x) => expected(o)(x, one, zero)[0],
+      { shapes: [[2, 3, 5, 4]], ...TOL },
+    );
+    await checkOp(
+      "weight",
+      (x, w) => batchNorm(x, w, null, o),
+      (x, w) => expected(o)(x, w, zero)[0],
+      { shapes: [[[2, 3, 5, 4], [3]]], ...TOL },
+    );
+    await checkOp(
+      "bias",
+      (x, b) => batchNorm(x, null, b, o),
+      (x, b) => expected(o)(x, one, b)[0],
+      { shapes: [[[2, 3, 5, 4], [3]]], ...TOL },
+    );
   });
 
   it("keeps its accuracy when the mean is a thousand times the deviation", async () => {
@@ -107,13 +167,31 @@ describe("batchNorm", () => {
   it("says what does not fit", () => {
     const x = zeros([2, 3, 4]);
     const o = { training: true };
-    checkThrows(() => batchNorm(zeros([3]), null, null, o), "batchNorm: x must have at least 2 dimensions [N, C, ...], got [3]");
-    checkThrows(() => batchNorm(x, zeros([4]), null, o), "batchNorm: weight must have shape [3] for x [2, 3, 4], got [4]");
-    checkThrows(() => batchNorm(x, null, zeros([2]), o), "batchNorm: bias must have shape [3] for x [2, 3, 4], got [2]");
+    checkThrows(
+      () => batchNorm(zeros([3]), null, null, o),
+      "batchNorm: x must have at least 2 dimensions [N, C, ...], got [3]",
+    );
+    checkThrows(
+      () => batchNorm(x, zeros([4]), null, o),
+      "batchNorm: weight must have shape [3] for x [2, 3, 4], got [4]",
+    );
+    checkThrows(
+      () => batchNorm(x, null, zeros([2]), o),
+      "batchNorm: bias must have shape [3] for x [2, 3, 4], got [2]",
+    );
     checkThrows(() => batchNorm(x, null, null, { ...o, eps: 0 }), "batchNorm: eps must lie between 0 and 1, got 0");
-    checkThrows(() => batchNorm(x, null, null, { ...o, momentum: 2 }), "batchNorm: momentum must lie between 0 and 1, got 2");
-    checkThrows(() => batchNorm(x, null, null, { training: false }), "batchNorm: without training it needs runningMean and runningVar");
-    checkThrows(() => batchNorm(x, null, null, { ...o, runningMean: zeros([3]) }), "batchNorm: runningMean and runningVar must be given together");
+    checkThrows(
+      () => batchNorm(x, null, null, { ...o, momentum: 2 }),
+      "batchNorm: momentum must lie between 0 and 1, got 2",
+    );
+    checkThrows(
+      () => batchNorm(x, null, null, { training: false }),
+      "batchNorm: without training it needs runningMean and runningVar",
+    );
+    checkThrows(
+      () => batchNorm(x, null, null, { ...o, runningMean: zeros([3]) }),
+      "batchNorm: runningMean and runningVar must be given together",
+    );
     checkThrows(
       () => batchNorm(x, null, null, { ...o, runningMean: zeros([3]), runningVar: zeros([4]) }),
       "batchNorm: runningVar must have shape [3], got [4]",
@@ -128,41 +206,96 @@ describe("batchNorm", () => {
 
 describe("groupNorm and instanceNorm", () => {
   it("agree with float64 loops", async () => {
-    for (const [shape, groups] of [[[2, 6, 7, 5], 3], [[1, 33, 3, 3], 11], [[2, 4, 4, 6], 1], [[3, 12], 3], [[1, 4, 3, 4, 5], 2], [[1, 2, 80, 50], 2]] as const) {
+    for (const [shape, groups] of [
+      [[2, 6, 7, 5], 3],
+      [[1, 33, 3, 3], 11],
+      [[2, 4, 4, 6], 1],
+      [[3, 12], 3],
+      [[1, 4, 3, 4, 5], 2],
+      [[1, 2, 80, 50], 2],
+    ] as const) {
       const ref = (x: NdArray, w: NdArray, b: NdArray) => reference.groupNorm(x, w, b, { groups });
       await checkOp("groupNorm", (x, w, b) => groupNorm(x, groups, w, b), ref, { shapes: [withAffine(shape)], ...TOL });
     }
-    for (const shape of [[2, 3, 7, 5], [1, 33, 3, 3], [1, 2, 4, 3, 2]]) {
-      await checkOp("instanceNorm", (x, w, b) => instanceNorm(x, w, b), (x, w, b) => reference.instanceNorm(x, w, b), { shapes: [withAffine(shape)], ...TOL });
-      await checkOp("instanceNorm plain", (x) => instanceNorm(x), (x) => reference.instanceNorm(x, null, null), { shapes: [shape], ...TOL });
+    for (const shape of [
+      [2, 3, 7, 5],
+      [1, 33, 3, 3],
+      [1, 2, 4, 3, 2],
+    ]) {
+      await checkOp(
+        "instanceNorm",
+        (x, w, b) => instanceNorm(x, w, b),
+        (x, w, b) => reference.instanceNorm(x, w, b),
+        { shapes: [withAffine(shape)], ...TOL },
+      );
+      await checkOp(
+        "instanceNorm plain",
+        (x) => instanceNorm(x),
+        (x) => reference.instanceNorm(x, null, null),
+        { shapes: [shape], ...TOL },
+      );
     }
   });
 
   it("apply relu in the same pass", async () => {
     const ref = (x: NdArray, w: NdArray, b: NdArray) => relu(reference.groupNorm(x, w, b, { groups: 2 }));
-    await checkOp("groupNorm relu", (x, w, b) => groupNorm(x, 2, w, b, { activation: "relu" }), ref, { shapes: [withAffine([2, 4, 5, 3])], ...TOL });
+    await checkOp("groupNorm relu", (x, w, b) => groupNorm(x, 2, w, b, { activation: "relu" }), ref, {
+      shapes: [withAffine([2, 4, 5, 3])],
+      ...TOL,
+    });
   });
 
   it("say what does not fit", () => {
-    checkThrows(() => groupNorm(zeros([2, 6, 4]), 4), "groupNorm: groups must divide the channels, got 4 groups and 6 channels (x [2, 6, 4])");
-    checkThrows(() => groupNorm(zeros([2, 6, 4]), 3, zeros([3])), "groupNorm: weight must have shape [6] for x [2, 6, 4], got [3]");
-    checkThrows(() => instanceNorm(zeros([2, 6, 1, 1])), "instanceNorm: x must have more than 1 value per channel and sample, got [2, 6, 1, 1]");
+    checkThrows(
+      () => groupNorm(zeros([2, 6, 4]), 4),
+      "groupNorm: groups must divide the channels, got 4 groups and 6 channels (x [2, 6, 4])",
+    );
+    checkThrows(
+      () => groupNorm(zeros([2, 6, 4]), 3, zeros([3])),
+      "groupNorm: weight must have shape [6] for x [2, 6, 4], got [3]",
+    );
+    checkThrows(
+      () => instanceNorm(zeros([2, 6, 1, 1])),
+      "instanceNorm: x must have more than 1 value per channel and sample, got [2, 6, 1, 1]",
+    );
   });
 });
 
 describe("layerNorm", () => {
   it("agrees with float64 loops", async () => {
-    for (const [shape, normalized] of [[[3, 7], [7]], [[2, 3, 4, 5], [4, 5]], [[1, 300], [300]], [[150, 33], [33]]] as const) {
+    for (const [shape, normalized] of [
+      [[3, 7], [7]],
+      [
+        [2, 3, 4, 5],
+        [4, 5],
+      ],
+      [[1, 300], [300]],
+      [[150, 33], [33]],
+    ] as const) {
       const op = (x: Tensor, w: Tensor, b: Tensor) => layerNorm(x, normalized, w, b);
-      await checkOp("layerNorm", op, (x, w, b) => reference.layerNorm(x, w, b), { shapes: [[shape, normalized, normalized]], ...TOL });
+      await checkOp("layerNorm", op, (x, w, b) => reference.layerNorm(x, w, b), {
+        shapes: [[shape, normalized, normalized]],
+        ...TOL,
+      });
     }
-    const plain = (x: NdArray) => reference.layerNorm(x, map(array([7]), () => 1), array([7]));
+    const plain = (x: NdArray) =>
+      reference.layerNorm(
+        x,
+        map(array([7]), () => 1),
+        array([7]),
+      );
     await checkOp("layerNorm plain", (x) => layerNorm(x, [7]), plain, { shapes: [[5, 7]], ...TOL });
   });
 
   it("says what does not fit", () => {
-    checkThrows(() => layerNorm(zeros([2, 6]), [4]), "layerNorm: x must end with the dimensions of normalizedShape, got x [2, 6] and normalizedShape [4]");
-    checkThrows(() => layerNorm(zeros([2, 6]), [6], null, zeros([5])), "layerNorm: bias must have shape [6] for x [2, 6], got [5]");
+    checkThrows(
+      () => layerNorm(zeros([2, 6]), [4]),
+      "layerNorm: x must end with the dimensions of normalizedShape, got x [2, 6] and normalizedShape [4]",
+    );
+    checkThrows(
+      () => layerNorm(zeros([2, 6]), [6], null, zeros([5])),
+      "layerNorm: bias must have shape [6] for x [2, 6], got [5]",
+    );
   });
 });
 
@@ -170,7 +303,13 @@ describe("PyTorch goldens", () => {
   const affine = ({ g, b }: Record<string, Tensor>): [Tensor | null, Tensor | null] => [g ?? null, b ?? null];
   const calls: Record<string, (inputs: Record<string, Tensor>, attrs: GoldenCase["attrs"]) => Tensor[]> = {
     batch_norm: (t, { training, momentum, eps }) => [
-      batchNorm(t.x, ...affine(t), { training: training as boolean, momentum: momentum as number, eps: eps as number, runningMean: t.rm, runningVar: t.rv }),
+      batchNorm(t.x, ...affine(t), {
+        training: training as boolean,
+        momentum: momentum as number,
+        eps: eps as number,
+        runningMean: t.rm,
+        runningVar: t.rv,
+      }),
       t.rm,
       t.rv,
     ],

@@ -1,7 +1,21 @@
-// Pooling against float64 loops, central differences and PyTorch: windows that tile, leave a rest, overlap, skip and hang over.
+// Pooling against float64 loops, central differences and PyTorch: windows that tile, leave a rest, overlap, skip and
+// hang over.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
-  adaptiveAvgPool2d, adaptiveAvgPool3d, avgPool2d, avgPool3d, backward, close, globalAvgPool, init, maxPool2d, maxPool3d, step, sum, tensor, zeros,
+  adaptiveAvgPool2d,
+  adaptiveAvgPool3d,
+  avgPool2d,
+  avgPool3d,
+  backward,
+  close,
+  globalAvgPool,
+  init,
+  maxPool2d,
+  maxPool3d,
+  step,
+  sum,
+  tensor,
+  zeros,
 } from "../../src/index.ts";
 import type { MaxPoolOptions, Tensor } from "../../src/index.ts";
 import { checkOp, checkThrows, exact, ulps } from "../check.ts";
@@ -34,28 +48,45 @@ function dilatedMaxPool(x: NdArray, kernel: number, dilation: number): NdArray {
   const space = x.shape.slice(2);
   const offsets = perAxis(0, kernel).map((_, k) => k * dilation);
   return generate([...x.shape.slice(0, 2), ...space.map((n) => n - extent + 1)], ([n, c, h, w]) => {
-    const at = (dh: number, dw: number): number => x.data[((n * x.shape[1] + c) * space[0] + h + dh) * space[1] + w + dw];
+    const at = (dh: number, dw: number): number =>
+      x.data[((n * x.shape[1] + c) * space[0] + h + dh) * space[1] + w + dw];
     return Math.max(...offsets.flatMap((dh) => offsets.map((dw) => at(dh, dw))));
   });
 }
 
 describe("maxPool", () => {
-  // distinct: central differences need a maximum that stays where it is. Values are chosen, not computed, so every bit is right;
+  // distinct: central differences need a maximum that stays where it is. Values are chosen, not computed, so every bit
+  // is right;
   // a gradient is a sum of at most 9 cotangents.
   const strict = { distinct: true, tol: exact, gradTol: ulps(8) };
 
   it("agrees with float64 loops", async () => {
     for (const { shape, options } of CASES_2D) {
-      await checkOp("maxPool2d", (x) => maxPool2d(x, options), (x) => reference.maxPool(x, options), { shapes: [shape], ...strict });
+      await checkOp(
+        "maxPool2d",
+        (x) => maxPool2d(x, options),
+        (x) => reference.maxPool(x, options),
+        { shapes: [shape], ...strict },
+      );
     }
     for (const { shape, options } of CASES_3D) {
-      await checkOp("maxPool3d", (x) => maxPool3d(x, options), (x) => reference.maxPool(x, options), { shapes: [shape], ...strict });
+      await checkOp(
+        "maxPool3d",
+        (x) => maxPool3d(x, options),
+        (x) => reference.maxPool(x, options),
+        { shapes: [shape], ...strict },
+      );
     }
   });
 
   it("takes dilated windows", async () => {
     const options = { kernelSize: 2, stride: 1, dilation: 2 };
-    await checkOp("maxPool2d", (x) => maxPool2d(x, options), (x) => dilatedMaxPool(x, 2, 2), { shapes: [[2, 2, 7, 6]], ...strict });
+    await checkOp(
+      "maxPool2d",
+      (x) => maxPool2d(x, options),
+      (x) => dilatedMaxPool(x, 2, 2),
+      { shapes: [[2, 2, 7, 6]], ...strict },
+    );
   });
 
   it("gives the gradient of equal values to the first one", async () => {
@@ -70,7 +101,19 @@ describe("maxPool", () => {
   });
 
   it("never lets padding win, and takes values far below zero", async () => {
-    const y = await step(() => maxPool2d(tensor([[[[-3e38, -2e38], [-1e38, -3e38]]]]), { kernelSize: 3, stride: 1, padding: 1 }));
+    const y = await step(() =>
+      maxPool2d(
+        tensor([
+          [
+            [
+              [-3e38, -2e38],
+              [-1e38, -3e38],
+            ],
+          ],
+        ]),
+        { kernelSize: 3, stride: 1, padding: 1 },
+      ),
+    );
     expect(await y.read()).toEqual(new Float32Array(4).fill(-1e38));
   });
 });
@@ -80,11 +123,21 @@ describe("avgPool", () => {
     for (const countIncludePad of [true, false]) {
       for (const { shape, options } of CASES_2D) {
         const o = { ...options, countIncludePad };
-        await checkOp("avgPool2d", (x) => avgPool2d(x, o), (x) => reference.avgPool(x, o), { shapes: [shape] });
+        await checkOp(
+          "avgPool2d",
+          (x) => avgPool2d(x, o),
+          (x) => reference.avgPool(x, o),
+          { shapes: [shape] },
+        );
       }
       for (const { shape, options } of CASES_3D) {
         const o = { ...options, countIncludePad };
-        await checkOp("avgPool3d", (x) => avgPool3d(x, o), (x) => reference.avgPool(x, o), { shapes: [shape] });
+        await checkOp(
+          "avgPool3d",
+          (x) => avgPool3d(x, o),
+          (x) => reference.avgPool(x, o),
+          { shapes: [shape] },
+        );
       }
     }
   });
@@ -99,25 +152,67 @@ describe("globalAvgPool and adaptiveAvgPool", () => {
   };
 
   it("agree with float64 loops", async () => {
-    // A mean of up to 32,000 values of both signs is far smaller than its terms: the tolerance follows the terms, at most 2.
-    const shapes = [[2, 3, 7, 5], [1, 33, 1, 1], [3, 1, 4, 6], [2, 2, 3, 4, 5], [1, 2, 9], [1, 1, 160, 200]];
+    // A mean of up to 32,000 values of both signs is far smaller than its terms: the tolerance follows the terms, at
+    // most 2.
+    const shapes = [
+      [2, 3, 7, 5],
+      [1, 33, 1, 1],
+      [3, 1, 4, 6],
+      [2, 2, 3, 4, 5],
+      [1, 2, 9],
+      [1, 1, 160, 200],
+    ];
     await checkOp("globalAvgPool", globalAvgPool, mean, { shapes, tol: () => 2 ** -21 });
-    await checkOp("adaptiveAvgPool2d", (x) => adaptiveAvgPool2d(x, 1), mean, { shapes: [[2, 3, 7, 5]], tol: () => 2 ** -21 });
-    await checkOp("adaptiveAvgPool2d", (x) => adaptiveAvgPool2d(x, [2, 3]), (x) => reference.avgPool(x, { kernelSize: [3, 2] }), { shapes: [[2, 3, 6, 6]] });
-    await checkOp("adaptiveAvgPool3d", (x) => adaptiveAvgPool3d(x, 2), (x) => reference.avgPool(x, { kernelSize: [2, 3, 1] }), { shapes: [[1, 2, 4, 6, 2]] });
+    await checkOp("adaptiveAvgPool2d", (x) => adaptiveAvgPool2d(x, 1), mean, {
+      shapes: [[2, 3, 7, 5]],
+      tol: () => 2 ** -21,
+    });
+    await checkOp(
+      "adaptiveAvgPool2d",
+      (x) => adaptiveAvgPool2d(x, [2, 3]),
+      (x) => reference.avgPool(x, { kernelSize: [3, 2] }),
+      { shapes: [[2, 3, 6, 6]] },
+    );
+    await checkOp(
+      "adaptiveAvgPool3d",
+      (x) => adaptiveAvgPool3d(x, 2),
+      (x) => reference.avgPool(x, { kernelSize: [2, 3, 1] }),
+      { shapes: [[1, 2, 4, 6, 2]] },
+    );
   });
 });
 
 describe("errors", () => {
   it("say what does not fit", () => {
     const x = zeros([1, 2, 4, 6]);
-    checkThrows(() => maxPool2d(zeros([2, 4, 6]), { kernelSize: 2 }), "maxPool2d: x must have 4 dimensions [N, C, H, W], got [2, 4, 6]");
-    checkThrows(() => avgPool3d(x, { kernelSize: 2 }), "avgPool3d: x must have 5 dimensions [N, C, D, H, W], got [1, 2, 4, 6]");
-    checkThrows(() => maxPool2d(x, { kernelSize: 0 }), "maxPool2d: kernelSize must be one whole number of at least 1, or 2 of them, got 0");
-    checkThrows(() => maxPool2d(x, { kernelSize: [2, 2, 2] }), "maxPool2d: kernelSize must be one whole number of at least 1, or 2 of them, got [2, 2, 2]");
-    checkThrows(() => maxPool2d(x, { kernelSize: 2, padding: 2 }), "maxPool2d: padding must be at most half the kernel, got padding [2, 2] and kernelSize [2, 2]");
-    checkThrows(() => avgPool2d(x, { kernelSize: 5 }), "avgPool2d: the window [5, 5] is larger than x [1, 2, 4, 6] with padding [0, 0]");
-    checkThrows(() => globalAvgPool(zeros([2, 3])), "globalAvgPool: x must have at least 3 dimensions [N, C, ...], got [2, 3]");
+    checkThrows(
+      () => maxPool2d(zeros([2, 4, 6]), { kernelSize: 2 }),
+      "maxPool2d: x must have 4 dimensions [N, C, H, W], got [2, 4, 6]",
+    );
+    checkThrows(
+      () => avgPool3d(x, { kernelSize: 2 }),
+      "avgPool3d: x must have 5 dimensions [N, C, D, H, W], got [1, 2, 4, 6]",
+    );
+    checkThrows(
+      () => maxPool2d(x, { kernelSize: 0 }),
+      "maxPool2d: kernelSize must be one whole number of at least 1, or 2 of them, got 0",
+    );
+    checkThrows(
+      () => maxPool2d(x, { kernelSize: [2, 2, 2] }),
+      "maxPool2d: kernelSize must be one whole number of at least 1, or 2 of them, got [2, 2, 2]",
+    );
+    checkThrows(
+      () => maxPool2d(x, { kernelSize: 2, padding: 2 }),
+      "maxPool2d: padding must be at most half the kernel, got padding [2, 2] and kernelSize [2, 2]",
+    );
+    checkThrows(
+      () => avgPool2d(x, { kernelSize: 5 }),
+      "avgPool2d: the window [5, 5] is larger than x [1, 2, 4, 6] with padding [0, 0]",
+    );
+    checkThrows(
+      () => globalAvgPool(zeros([2, 3])),
+      "globalAvgPool: x must have at least 3 dimensions [N, C, ...], got [2, 3]",
+    );
     checkThrows(
       () => adaptiveAvgPool2d(x, 3),
       "adaptiveAvgPool2d: every size of x must be a multiple of outputSize, got x [1, 2, 4, 6] and outputSize [3, 3]; use interpolate or avgPool",
@@ -136,11 +231,12 @@ describe("PyTorch goldens", () => {
     max_pool2d: (x, a) => maxPool2d(x, windows(a)),
     max_pool2d_ties: (x, a) => maxPool2d(x, windows(a)),
     max_pool3d: (x, a) => maxPool3d(x, windows(a)),
-    avg_pool2d: (x, a) => avgPool2d(x, windows(a)),
+    avg_pool2d: (x, a) =>
+      avgPool2d(x, { ...windows(a), countIncludePad: (a.count_include_pad as boolean | undefined) ?? true }),
     avg_pool3d: (x, a) => avgPool3d(x, windows(a)),
     adaptive_avg_pool2d: (x, a) => adaptiveAvgPool2d(x, a.output_size as number),
   };
   const cases = goldenCases.filter((c) => c.op in calls);
   for (const c of cases) it(c.name, () => checkGolden(c, ({ x }) => [calls[c.op](x, c.attrs)]));
-  it("covers every case", () => expect(cases.length).toBe(11));
+  it("covers every case", () => expect(cases.length).toBe(12));
 });

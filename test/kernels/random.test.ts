@@ -22,8 +22,8 @@ describe.each([
     expect([...(await w.rand(shape, device).read())]).toEqual(times(n, () => host.uniform()));
     expect([...(await w.bernoulli(shape, 0.3, device).read())]).toEqual(times(n, () => (host.uniform() < 0.3 ? 1 : 0)));
     const normal = await w.randn(shape, device).read();
-    // log, sqrt and cos differ by the GPU's rounding; WGSL allows cos 2^-11, GPUs have about 2^-20
-    times(n, () => host.normal()).forEach((v, i) => expect(Math.abs(normal[i] - v)).toBeLessThan(1e-4));
+    // log, sqrt and cos are a few units off, the numbers at most 6
+    times(n, () => host.normal()).forEach((v, i) => expect(Math.abs(normal[i] - v)).toBeLessThan(3e-6));
     expect(device.counter).toBe(host.counter);
   });
 });

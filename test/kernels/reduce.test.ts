@@ -42,10 +42,10 @@ const sumTol = either(ulps(16), absolute(1e-4));
 const dimsOf = ({ dims }: Case) => ({ dims: dims === undefined ? undefined : [dims].flat() });
 
 async function check(name: "sum" | "mean" | "max" | "min" | "logSumExp" | "norm", c: Case, options: Parameters<typeof checkOp>[3]): Promise<void> {
-  for (const keepDim of [false, true]) {
+  for (const keepDim of large.includes(c) ? [false] : [false, true]) {
     await checkOp(`${name} ${c.dims}`, (x) => w[name](x, { dims: c.dims, keepDim }), (x) => reference[name](x, { ...dimsOf(c), keepDim }), {
       shapes: [c.shape],
-      probes: 20,
+      probes: 8,
       ...options,
     });
   }
@@ -60,7 +60,7 @@ describe.each([...small, ...large])("$shape over $dims", (c) => {
     const n = c.shape.length === 1 && c.shape[0] === 1;
     for (const correction of n || c.shape.length === 4 ? [0] : [0, 1]) {
       const f = (x: reference.NdArray) => reference.variance(x, { ...dimsOf(c), correction });
-      await checkOp("variance", (x) => w.variance(x, { dims: c.dims, correction }), f, { shapes: [c.shape], probes: 20, tol: ulps(32), gradTol: ulps(64) });
+      await checkOp("variance", (x) => w.variance(x, { dims: c.dims, correction }), f, { shapes: [c.shape], probes: 8, tol: ulps(32), gradTol: ulps(64) });
     }
   });
   test("logSumExp", () => check("logSumExp", c, { tol: ulps(16), gradTol: ulps(64) })); // log and exp: several units each

@@ -57,7 +57,7 @@ test("damage is named, with the file", () => {
   const whole = encodeSafetensors(tensors);
   const cases: [Uint8Array, string][] = [
     [whole.subarray(0, 5), "a safetensors file has at least 8 bytes, got 5; the file is cut off or empty"],
-    [whole.subarray(0, 20), "the header has 208 bytes but only 12 follow; the file is cut off"],
+    [whole.subarray(0, 20), "the header has 184 bytes but only 12 follow; the file is cut off"],
     [whole.subarray(0, whole.length - 1), "the tensors need 36 bytes but 35 are there; the file is cut off"],
     [fileOf("", undefined, { length: 100_000_001 }), "the header would have 100000001 bytes, more than 100000000; this is not a safetensors file"],
     [fileOf("{oops"), "the header is not valid JSON; the file is damaged or not safetensors"],

@@ -1,0 +1,62 @@
+// The whole chain against PyTorch: from the same weights, 30 Adam steps of a Res-UNet must follow the same course.
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { backward, close, diceCrossEntropy, init, nn, noGrad, optim, step, type Tensor, Rng } from "../../src/index.ts";
+import { expectClose, upload, type Input } from "../check.ts";
+import { loadTrajectory } from "../trajectory.ts";
+
+beforeAll(() => init());
+afterAll(() => close());
+
+const losses: number[] = [];
+const t = loadTrajectory();
+
+function modelOf(weights: ReadonlyMap<string, Input>): nn.ResUNet {
+  const { cin, classes, width, depth } = t.model;
+  const model = new nn.ResUNet({ inChannels: cin, classes, width, depth, dropout: 0, rng: new Rng(1) });
+  const state = Object.fromEntries([...weights].map(([name, v]) => [name, { shape: v.shape, dtype: "f32" as const, data: Float32Array.from(v.data) }]));
+  nn.loadStateDict(model, state);
+  return model;
+}
+
+const host = async (x: Tensor) => ({ shape: x.shape, data: await x.read() });
+
+test("parameter count and names", () => {
+  const model = modelOf(t.initial); // strict: the names are the same on both sides
+  expect(nn.parameterCount(model)).toBe(t.parameters);
+});
+
+test("losses, first gradients, final weights and evaluation follow PyTorch", async () => {
+  const model = modelOf(t.initial);
+  const named = nn.namedParameters(model);
+  const { lr, betas, eps } = t.adam;
+  const adam = new optim.Adam(named.map(([, p]) => p), { lr, betas, eps });
+  const batches = t.batches.map(({ x, target }) => ({ x: upload(x), target: upload({ ...target, dtype: "i32", grad: false }) }));
+  for (const [k, expected] of t.losses.entries()) {
+    const { x, target } = batches[k % batches.length];
+    const { loss, logits } = await step(() => {
+      const logits = model.forward(x);
+      const loss = diceCrossEntropy(logits, target, { smooth: t.loss.smooth });
+      backward(loss);
+      return { loss, logits };
+    });
+    if (k === 0) {
+      expectClose("first logits", await host(logits), t.firstLogits, t.firstLogits.tol);
+      for (const [name, p] of named) {
+        const g = t.firstGradients.get(name)!;
+        expectClose(`first gradient of ${name}`, await host(p.grad!), g, g.tol);
+      }
+    }
+    await step(() => {
+      adam.step();
+      adam.zeroGrad();
+    });
+    const value = await loss.item(); losses.push(value);
+    expect(Math.abs(value - expected.value), `loss of step ${k}: got ${value}, PyTorch ${expected.value}`).toBeLessThanOrEqual(expected.tol);
+  }
+  const final = await nn.stateDict(model);
+  const man = JSON.parse(readFileSync("/work/main/test/fixtures/trajectory.json","utf8")); let rows: any[] = []; for (const [name, e] of t.final) { let d=0; final[name].data.forEach((v,i)=>{d=Math.max(d,Math.abs(v-e.data[i]))}); rows.push([d/man.final_spread[name], d, man.final_spread[name], name]); } rows.sort((a,b)=>b[0]-a[0]); console.log(rows.slice(0,12).map(r=>r.join(" ")).join("\n")); console.log("median ratio", rows[rows.length>>1][0]); const dl = losses.map((l,k)=>Math.abs(l-t.losses[k].value)/man.loss_spread[k]); console.log("loss ratios", dl.map(v=>v.toFixed(1)).join(" "));
+  nn.setTraining(model, false);
+  const logits = await step(() => noGrad(() => model.forward(batches[0].x)));
+  expectClose("evaluation logits", await host(logits), t.evaluationLogits, t.evaluationLogits.tol);
+});
