@@ -3,14 +3,16 @@
 //   packed[n,g,block,s,m] = x[n,g,block * PACK + m,s]; 0 past the last channel of the group
 //
 // x, packed [N, G, C, S], [N, G, ceil(C / PACK), S, PACK] f32   S = D*H*W voxels
-// grid      one thread per packed element, folded over x and y
+// grid      one thread per RUN packed elements of one channel, folded over x and y
 // used by src/kernels/convRun.ts
 const WG: u32 = 64;        // threads per workgroup
 const PACK: u32 = 8;       // channels side by side
 const C: u32 = 3;          // channels per group
 const S: u32 = 64;
+const RUN: u32 = 8;        // voxels per thread
 
 const BLOCKS: u32 = (C + PACK - 1) / PACK;
+const RUNS: u32 = (S + RUN - 1) / RUN;   // per plane
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> packed: array<f32>;
@@ -19,9 +21,14 @@ const BLOCKS: u32 = (C + PACK - 1) / PACK;
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
   let i = (id.y * groups.x + id.x) * WG + local;
-  if (i >= arrayLength(&packed)) { return; }
-  let s = i / PACK % S;
-  let c = i / (PACK * S) % BLOCKS * PACK + i % PACK;
-  let image = i / (PACK * S * BLOCKS);
-  packed[i] = select(0.0, x[(image * C + min(c, C - 1)) * S + s], c < C);
+  let run = i / PACK % RUNS;
+  let block = i / (PACK * RUNS) % BLOCKS;
+  let image = i / (PACK * RUNS * BLOCKS);
+  if (image * (BLOCKS * PACK * S) >= arrayLength(&packed)) { return; }
+  let c = block * PACK + i % PACK;
+  let plane = (image * C + min(c, C - 1)) * S;
+  let out = (image * BLOCKS + block) * (S * PACK) + i % PACK;
+  for (var s = run * RUN; s < min(run * RUN + RUN, S); s++) {
+    packed[out + s * PACK] = select(0.0, x[plane + s], c < C);
+  }
 }

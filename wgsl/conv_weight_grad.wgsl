@@ -71,7 +71,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     let n = p / S;
     for (var m = local / BK; m < BM; m += WG / BK) {
       let co = min(co0 + m, COG - 1);
-      sh_dy[r * (BM + 1) + m] = select(0.0, dy[((n * G + g) * COG + co) * S + p % S], live);
+      sh_dy[r * (BM + 1) + m] = dy[((n * G + g) * COG + co) * S + p % S];   // past the end x is 0
     }
     let first = vec3i(vec3u(p / (OH * OW) % OD * SD, p / OW % OH * SH, p % OW * SW)) - vec3i(PAD_D, PAD_H, PAD_W);
     for (var c = local / BK; c < BN; c += WG / BK) {

@@ -4,7 +4,7 @@
 //
 // x, dy   [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32
 //         PACKED = 1: dy by conv_pack_channels.wgsl with PACK = SG, [N, G, COB, OD, OH, OW, SG]. Lanes along channels then read
-//         one place instead of SG planes, which at power-of-two sizes all compete for the same cache lines.
+//         one place, not SG planes, which at power-of-two sizes all compete for the same cache lines.
 // dw      [SPLITS, G*COG, CIG, K] f32, summed over SPLITS by conv_reduce.wgsl in a fixed order, so results are reproducible
 // method  lanes hold SG output channels; a thread keeps TC x QV*SG sums, one per column q = (ci, k) of the weights. For each
 //         pixel it loads dy with lanes along co, x with lanes along q, and spreads x by subgroupBroadcast.
@@ -81,8 +81,9 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   var tap: array<vec3i, QV>;
   for (var v = 0u; v < QV; v++) {
     let q = min(q0 + v * SG + lane, Q - 1);
+    let k = q % K;
     channel[v] = (g * CIG + q / K) * PLANE;
-    tap[v] = vec3i(vec3u(q % K / (KH * KW) * DD, q / KW % KH * DH, q % KW * DW)) - vec3i(PAD_D, PAD_H, PAD_W);
+    tap[v] = vec3i(vec3u(k / (KH * KW) * DD, k / KW % KH * DH, k % KW * DW)) - vec3i(PAD_D, PAD_H, PAD_W);
   }
 
   let rows = arrayLength(&x) / (G * CIG * PLANE) * (OD * OH);

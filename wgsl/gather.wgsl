@@ -5,7 +5,7 @@
 // x       [n] T     y  [c0, N1, ..., N5] T, contiguous; the size of the first dimension follows from arrayLength
 // T       a scalar, or a vector of four where the last dimension is contiguous in x (sizes and strides counted in T)
 // grid    linear, one thread per element of y, folded at 65,535 workgroups
-// used by src/kernels/layout.ts
+// used by src/kernels/gather.ts
 alias T = f32;
 const N1: u32 = 1;
 const N2: u32 = 1;

@@ -1,7 +1,7 @@
 // loss_finish.wgsl: one number from the partial sums that the workgroups of a loss kernel left.
 //
 //   total = sum of partials;   y = total.x (MODE 1, sum),  total.x / total.y (MODE 2, mean),
-//   (total.z / total.y) * (total.w / total.y) (MODE 3, product of two means);  0 where total.y is 0
+//   (total.z / total.y) * (total.w / total.y) (MODE 3, product of two means);  0 where the sums are
 //
 // partials  [groups] vec4 f32   (sum of losses, their count or weight, two more sums)
 // total     [4] f32             kept for the gradient            y   [1] f32
@@ -31,11 +31,11 @@ fn main(@builtin(local_invocation_index) local: u32) {
   workgroupBarrier();
   if (local == 0) {
     for (var k = local + 1; k < 16; k++) { sum += sh_sums[k]; }
-    let share = select(0.0, 1.0 / max(sum.y, 1e-30), sum.y > 0.0);
+    let count = max(sum.y, 1e-30);
     switch MODE {
       case 1: { y[0] = sum.x; }
-      case 2: { y[0] = sum.x * share; }
-      default: { y[0] = (sum.z * share) * (sum.w * share); }
+      case 2: { y[0] = sum.x / count; }
+      default: { y[0] = (sum.z / count) * (sum.w / count); }
     }
     total[0] = sum.x;
     total[1] = sum.y;

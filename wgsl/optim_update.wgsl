@@ -2,8 +2,8 @@
 //
 //   g = dp + weight_decay * p, then by RULE
 //   0 SGD      m = first ? g : momentum * m + (1 - dampening) g;     p -= lr * (g + momentum * m | m | g)   nesterov | momentum | plain
-//   1 Adam     m += (1 - beta1)(g - m);  v = beta2 * v + (1 - beta2) g^2;  p = p * keep - lr * m / bias1 / (sqrt(v / bias2) + eps)
-//   2 RMSprop  v = alpha * v + (1 - alpha) g^2;  m = momentum * m + g / (sqrt(v - mean^2) + eps);  p -= lr * m
+//   1 Adam     m += (1 - beta1)(g - m);  v += (1 - beta2)(g^2 - v);  p = p * keep - lr * m / bias1 / (sqrt(v / bias2) + eps)
+//   2 RMSprop  v += (1 - alpha)(g^2 - v);  m = momentum * m + g / (sqrt(v - mean^2) + eps);  p -= lr * m
 //
 // p0, p1    parameters, read as vec4 (buffers are padded); g0, g1 their gradients; slots [2] u32 their numbers in rates
 // s0, s1    state, STATES vec4 for each vec4 of the parameter: SGD m; Adam m, v, largest v; RMSprop v, m, mean of g
@@ -40,7 +40,7 @@ fn sgd(p: vec4f, dp: vec4f, s: ptr<function, State>, r: Rates) -> vec4f {
 fn adam(p: vec4f, dp: vec4f, s: ptr<function, State>, r: Rates) -> vec4f {
   let g = dp + r.y.x * p;
   (*s).a += r.z.x * (g - (*s).a);
-  (*s).b = r.x.z * (*s).b + r.z.y * g * g;
+  (*s).b += r.z.y * (g * g - (*s).b);   // 1 - beta2 keeps the digits that beta2 has lost in f32
   var v = (*s).b;
   if (STATES == 3) {
     (*s).c = max((*s).c, v);
@@ -52,7 +52,7 @@ fn adam(p: vec4f, dp: vec4f, s: ptr<function, State>, r: Rates) -> vec4f {
 // x = (lr, alpha, 1 - alpha, eps), y.xy = (weight_decay, momentum)
 fn rmsprop(p: vec4f, dp: vec4f, s: ptr<function, State>, r: Rates) -> vec4f {
   let g = dp + r.y.x * p;
-  (*s).a = r.x.y * (*s).a + r.x.z * g * g;
+  (*s).a += r.x.z * (g * g - (*s).a);
   var v = (*s).a;
   if (STATES == 3) {
     (*s).c += r.x.z * (g - (*s).c);

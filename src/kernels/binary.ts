@@ -68,7 +68,10 @@ export function mul(a: Operand, b: Operand): Tensor {
   ]);
 }
 
-/** a / b. Tensors of shapes that broadcast, or numbers; b must not be 0. Throws ShapeError when the shapes do not broadcast. */
+/**
+ * a / b. Tensors of shapes that broadcast, or numbers; b must not be 0. Throws ShapeError when the shapes do not
+ * broadcast.
+ */
 export function div(a: Operand, b: Operand): Tensor {
   const p = operands("div", a, b);
   return record(call("div", p), [p.a, p.b], (dy, needs) => [
@@ -78,8 +81,9 @@ export function div(a: Operand, b: Operand): Tensor {
 }
 
 /**
- * a to the power of b. Tensors of shapes that broadcast, or numbers. Whole exponents up to 127 are multiplied out and take
- * negative a; other exponents of negative a give NaN. The gradient for b needs a > 0. Throws ShapeError when the shapes do not broadcast.
+ * a to the power of b. Tensors of shapes that broadcast, or numbers. Whole exponents up to 127 are multiplied out and
+ * take negative a; other exponents of negative a give NaN. The gradient for b needs a > 0. Throws ShapeError when the
+ * shapes do not broadcast.
  */
 export function pow(a: Operand, b: Operand): Tensor {
   const p = operands("pow", a, b);
@@ -100,12 +104,18 @@ function safeLog(a: Tensor): Tensor {
   return log(combine("maximum", a, scalar(1e-37)));
 }
 
-/** The smaller of a and b; where they are equal each gets half of the gradient. Tensors of shapes that broadcast, or numbers. */
+/**
+ * The smaller of a and b; where they are equal each gets half of the gradient. Tensors of shapes that broadcast, or
+ * numbers.
+ */
 export function minimum(a: Operand, b: Operand): Tensor {
   return extremum("minimum", "minimumByA", a, b);
 }
 
-/** The larger of a and b; where they are equal each gets half of the gradient. Tensors of shapes that broadcast, or numbers. */
+/**
+ * The larger of a and b; where they are equal each gets half of the gradient. Tensors of shapes that broadcast, or
+ * numbers.
+ */
 export function maximum(a: Operand, b: Operand): Tensor {
   return extremum("maximum", "maximumByA", a, b);
 }

@@ -1,4 +1,5 @@
-// Elementwise kernel calls with NumPy's broadcasting, without gradients: what binary.ts and the gradient closures are made of.
+// Elementwise kernel calls with NumPy's broadcasting, without gradients: what binary.ts and the gradient closures are
+// made of.
 
 import { ShapeError } from "../errors.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
@@ -10,7 +11,7 @@ import { empty, hostTensor, type Tensor } from "../tensor.ts";
 export const OPS = [
   "add", "sub", "mul", "div", "pow", "minimum", "maximum",
   "equal", "notEqual", "less", "lessEqual", "greater", "greaterEqual", "prelu",
-] as const; // prettier-ignore
+] as const;
 export type BinaryOp = (typeof OPS)[number];
 
 /** In the order of the cases in binary_backward.wgsl. */
@@ -53,7 +54,8 @@ export function callBinary(op: BinaryOp, a: View, b: View, shape: Shape): Tensor
 export function callSlope(slope: BinarySlope, a: View, b: View, dy: Tensor): Tensor {
   const g = empty(dy.shape);
   const consts = { OP: SLOPES.indexOf(slope), ...layoutConsts(slope, dy.shape, { A: a.shape, B: b.shape }) };
-  launch("binary_backward", { consts, buffers: { a: a.tensor, b: b.tensor, dy, g }, grid: vec4Grid(g.size), flops: 3 * g.size });
+  const buffers = { a: a.tensor, b: b.tensor, dy, g };
+  launch("binary_backward", { consts, buffers, grid: vec4Grid(g.size), flops: 3 * g.size });
   return g;
 }
 
@@ -77,7 +79,10 @@ interface Layout {
   readonly strides: number[][];
 }
 
-/** The fewest dimensions in which operands of these shapes can be read while the output of shape `out` is walked in order. */
+/**
+ * The fewest dimensions in which operands of these shapes can be read while the output of shape `out` is walked in
+ * order.
+ */
 export function mergeDims(out: Shape, operands: readonly Shape[]): Layout {
   const full = operands.map((shape) => broadcastStrides(out, shape));
   const dims: number[] = [];
@@ -104,7 +109,10 @@ function broadcastStrides(out: Shape, shape: Shape): number[] {
 
 const vector = (values: readonly number[]): string => `array<u32, ${MAX_DIMS}>(${values.join(", ")})`;
 
-/** Outermost in front, the others at the end: the kernel divides by all but the first, whose size (often the batch) it does not know. */
+/**
+ * Outermost in front, the others at the end: the kernel divides by all but the first, whose size (often the batch) it
+ * does not know.
+ */
 function slots(values: readonly number[], filler: number): number[] {
   return [values[0], ...new Array<number>(MAX_DIMS - values.length).fill(filler), ...values.slice(1)];
 }
@@ -116,10 +124,13 @@ function layoutConsts<K extends string>(op: string, out: Shape, operands: Readon
   const { dims, strides } = mergeDims(out, names.map((name) => operands[name]));
   if (dims.length > MAX_DIMS) {
     const shapes = names.map((name) => showShape(operands[name])).join(", ");
-    throw new ShapeError(`${op}: at most ${MAX_DIMS} separate dimensions, shapes ${shapes} have ${dims.length}; reshape them first`);
+    throw new ShapeError(`${op}: at most ${MAX_DIMS} separate dimensions, shapes ${shapes} have ${dims.length}; reshape first`);
   }
   const inner = dims.length - 1;
-  const consts: Record<string, boolean | string> = { ROW: inner === 0 || dims[inner] % 4 === 0, D: vector(slots([1, ...dims.slice(1)], 1)) };
+  const consts: Record<string, boolean | string> = {
+    ROW: inner === 0 || dims[inner] % 4 === 0,
+    D: vector(slots([1, ...dims.slice(1)], 1)),
+  };
   names.forEach((name, k) => {
     consts[`${name}_RUN`] = strides[k][inner] === 1;
     consts[name] = vector(slots(strides[k], 0));

@@ -98,8 +98,8 @@ function forwardTile(blocks: number): { TC: number; PV: number } {
 }
 
 /** Tile of the workgroup kernels for a matrix of `rows` output channels: small ones get a low, wide tile. */
-function workgroupTile(rows: number): { TM: number; TN: number; WY: number; WX: number } {
-  return rows <= 16 ? { TM: 4, TN: 4, WY: 4, WX: 16 } : { TM: 8, TN: 8, WY: 8, WX: 8 };
+function workgroupTile(rows: number): { TM: number; TN: number; WY: number; WX: number; BK: number } {
+  return rows <= 16 ? { TM: 4, TN: 4, WY: 4, WX: 16, BK: 32 } : { TM: 8, TN: 8, WY: 8, WX: 8, BK: 16 };
 }
 
 function withDepth(grid: Grid, z: number): Grid {
@@ -156,11 +156,12 @@ function splitsFor(work: number, length: number, wanted: number, least: number):
 }
 
 function packChannels(x: Tensor, groups: number, pack: number): Tensor {
+  const RUN = 8;
   const [batch, channels] = x.shape;
   const C = channels / groups;
   const S = x.size / (batch * channels);
   const packed = empty([batch, groups, ceilDiv(C, pack), S, pack]);
-  launch("conv_pack_channels", { consts: { PACK: pack, C, S }, buffers: { x, packed }, grid: linearGrid(packed.size, 64) });
+  launch("conv_pack_channels", { consts: { PACK: pack, C, S, RUN }, buffers: { x, packed }, grid: linearGrid((packed.size / S) * ceilDiv(S, RUN), 64) });
   return packed;
 }
 
@@ -178,12 +179,14 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
     return splits === 1 ? dw : reduceParts(dw, wShape);
   }
   const SG = gpu().info.subgroupSize;
-  const { TC, QV } = weightGradTile(ceilDiv(s.cout, SG), ceilDiv(columns, SG));
-  const tiles = s.groups * ceilDiv(ceilDiv(s.cout, SG), TC) * ceilDiv(columns, QV * SG);
+  const blocks = ceilDiv(s.cout, SG);
+  // Packing costs about as much as a few dozen columns of the gradient.
+  const PACKED = columns >= 64 && s.cout >= SG ? 1 : 0;
+  const vectors = ceilDiv(columns, SG);
+  const { TC, QV } = weightGradTile(blocks, vectors);
+  const tiles = s.groups * ceilDiv(blocks, TC) * ceilDiv(vectors, QV);
   const splits = splitsFor(tiles, x.shape[0] * s.output[0] * s.output[1], 128, 1);
   const SUBS = tiles * splits > 64 ? 4 : 1;
-  // Packing costs about as much as 32 columns; a single pixel per plane is packed already.
-  const PACKED = columns >= 64 && s.cout >= SG ? 1 : 0;
   const dw = empty(splits === 1 ? wShape : [splits, ...wShape]);
   const buffers = { x, dy: PACKED ? packChannels(dy, s.groups, SG) : dy, dw };
   const grid = withDepth(linearGrid(tiles, SUBS), splits);
@@ -191,10 +194,10 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
   return splits === 1 ? dw : reduceParts(dw, wShape);
 }
 
-/** Vectors of channels and of columns per thread of conv_weight_grad_subgroup: at most 64 sums per lane. */
+/** Vectors of channels and of columns per thread of conv_weight_grad_subgroup; the fastest of those tried on lavapipe. */
 function weightGradTile(blocks: number, columnVectors: number): { TC: number; QV: number } {
   const TC = blocks >= 3 ? 4 : blocks;
-  return { TC, QV: Math.min(columnVectors, TC === 4 ? 2 : TC === 2 ? 4 : 6) };
+  return { TC, QV: Math.min(columnVectors, TC === 1 ? 3 : 2) };
 }
 
 /** db [channels] from dy [N, channels, ...]. */

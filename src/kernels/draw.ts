@@ -4,8 +4,9 @@ import type { Rng } from "../random.ts";
 import { hostTensor, type Tensor } from "../tensor.ts";
 
 /**
- * Reserves `count` draws and returns [seed, stream, counter's low word, its high word, threshold, bits of `factor`] as u32:
- * uniform() < p is the same as uint32() >> 8 < threshold. When the program is run again, the next draws are reserved.
+ * Reserves `count` draws and returns [seed, stream, counter's low word, its high word, threshold, bits of `factor`] as
+ * u32: uniform() < p is the same as uint32() >> 8 < threshold. When the program is run again, the next draws are
+ * reserved.
  */
 export function draw(rng: Rng, count: number, p = 0, factor = 1): Tensor {
   const threshold = Math.ceil(p * 2 ** 24);

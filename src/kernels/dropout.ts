@@ -19,14 +19,17 @@ export interface DropoutOptions {
 }
 
 /**
- * Zeros each element with probability `p` and multiplies the others by 1 / (1 - p). Any shape. Advances `rng` by one per
- * element. Throws OptionError unless 0 <= p <= 1. Srivastava et al. 2014, JMLR 15.
+ * Zeros each element with probability `p` and multiplies the others by 1 / (1 - p). Any shape. Advances `rng` by one
+ * per element. Throws OptionError unless 0 <= p <= 1. Srivastava et al. 2014, JMLR 15.
  */
 export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   return drop("dropout", x, 1, options);
 }
 
-/** Zeros whole channels of every sample, as dropout() does elements. x: [N, C, H, W]. Tompson et al. 2015, arXiv:1411.4280. */
+/**
+ * Zeros whole channels of every sample, as dropout() does elements. x: [N, C, H, W]. Tompson et al. 2015,
+ * arXiv:1411.4280.
+ */
 export function dropout2d(x: Tensor, options: DropoutOptions): Tensor {
   return dropChannels("dropout2d", x, 4, options);
 }
@@ -47,7 +50,8 @@ function drop(op: string, x: Tensor, per: number, { p = 0.5, training = true, rn
   if (!(p >= 0 && p <= 1)) throw new OptionError(`${op}: p must lie in [0, 1], got ${p}`);
   if (!training || p === 0) return x;
   const state = draw(rng, x.size / per, p, p === 1 ? 0 : 1 / (1 - p));
-  return record(mask(x, state, per), [x], (dy) => [mask(dy, state, per)]); // the same draws: the mask is not kept but made again
+  // The gradient makes the mask again from the same draws.
+  return record(mask(x, state, per), [x], (dy) => [mask(dy, state, per)]);
 }
 
 function mask(x: Tensor, state: Tensor, per: number): Tensor {

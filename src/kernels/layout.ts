@@ -5,14 +5,16 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { broadcastShapes, normalDim, sameShape, showShape, sizeOf, stridesOf, type Shape } from "../shape.ts";
-import { empty, Tensor, type Dtype } from "../tensor.ts";
+import { empty, Tensor } from "../tensor.ts";
+import { gather, widen } from "./gather.ts";
 import { spread } from "./pad.ts";
 import { sumTo } from "./reduction.ts";
 
 export { pad, type PadMode, type PadOptions } from "./pad.ts";
 
 /**
- * The same elements in row-major order under another shape; shares the storage of `x`. One dimension may be -1: it takes what is left.
+ * The same elements in row-major order under another shape; shares the storage of `x`. One dimension may be -1: it
+ * takes what is left.
  * Throws ShapeError when the counts differ.
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
@@ -28,7 +30,9 @@ function inferShape(from: Shape, shape: Shape): number[] {
   const dims = shape.map((n) => (n === -1 ? sizeOf(from) / known : n));
   const valid = shape.filter((n) => n === -1).length <= 1 && dims.every((n) => Number.isInteger(n) && n > 0);
   if (valid && sizeOf(dims) === sizeOf(from)) return dims;
-  throw new ShapeError(`reshape: ${showShape(from)} has ${sizeOf(from)} elements, which do not fit ${showShape(shape)}`);
+  throw new ShapeError(
+    `reshape: ${showShape(from)} has ${sizeOf(from)} elements, which do not fit ${showShape(shape)}`,
+  );
 }
 
 /** Merges the dimensions from `start` to `end` (inclusive, by default all) into one. Shares storage. */
@@ -42,9 +46,14 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 
 /** Removes dimension `dim`, which must have size 1, or without `dim` all dimensions of size 1. Shares storage. */
 export function squeeze(x: Tensor, dim?: number): Tensor {
-  if (dim === undefined) return reshape(x, x.shape.filter((n) => n !== 1));
+  if (dim === undefined)
+    return reshape(
+      x,
+      x.shape.filter((n) => n !== 1),
+    );
   const d = normalDim("squeeze", dim, x.shape.length);
-  if (x.shape[d] !== 1) throw new ShapeError(`squeeze: dim ${dim} of ${showShape(x.shape)} must have size 1, got ${x.shape[d]}`);
+  if (x.shape[d] !== 1)
+    throw new ShapeError(`squeeze: dim ${dim} of ${showShape(x.shape)} must have size 1, got ${x.shape[d]}`);
   return reshape(x, x.shape.toSpliced(d, 1));
 }
 
@@ -53,14 +62,22 @@ export function unsqueeze(x: Tensor, dim: number): Tensor {
   return reshape(x, x.shape.toSpliced(normalDim("unsqueeze", dim, x.shape.length + 1), 0, 1));
 }
 
-/** Dimension i of the result is dimension `order[i]` of `x`. Throws ShapeError unless `order` names each dimension once. */
+/**
+ * Dimension i of the result is dimension `order[i]` of `x`. Throws ShapeError unless `order` names each dimension once.
+ */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   const from = order.map((d) => normalDim("permute", d, x.shape.length));
   if (from.length !== x.shape.length || new Set(from).size !== from.length) {
-    throw new ShapeError(`permute: the order must name each dimension of ${showShape(x.shape)} once, got [${order.join(", ")}]`);
+    throw new ShapeError(
+      `permute: the order must name each dimension of ${showShape(x.shape)} once, got [${order.join(", ")}]`,
+    );
   }
   const strides = stridesOf(x.shape);
-  const y = gather(x, from.map((d) => x.shape[d]), from.map((d) => strides[d]));
+  const y = gather(
+    x,
+    from.map((d) => x.shape[d]),
+    from.map((d) => strides[d]),
+  );
   const back = from.map((_, d) => from.indexOf(d));
   return record(y, [x], (dy) => [permute(dy, back)]);
 }
@@ -69,10 +86,16 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 export function transpose(x: Tensor, dim0 = -2, dim1 = -1): Tensor {
   const a = normalDim("transpose", dim0, x.shape.length);
   const b = normalDim("transpose", dim1, x.shape.length);
-  return permute(x, x.shape.map((_, d) => (d === a ? b : d === b ? a : d)));
+  return permute(
+    x,
+    x.shape.map((_, d) => (d === a ? b : d === b ? a : d)),
+  );
 }
 
-/** Repeats dimensions of size 1, and new leading ones, to fill `shape`; -1 keeps a dimension. Throws ShapeError when `x` does not broadcast to it. */
+/**
+ * Repeats dimensions of size 1, and new leading ones, to fill `shape`; -1 keeps a dimension. Throws ShapeError when
+ * `x` does not broadcast to it.
+ */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   const lead = shape.length - x.shape.length;
   const dims = shape.map((n, i) => (n === -1 && i >= lead ? x.shape[i - lead] : n));
@@ -81,7 +104,11 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   }
   if (sameShape(x.shape, dims)) return x;
   const strides = stridesOf(x.shape);
-  const y = gather(x, dims, dims.map((_, i) => (i < lead || x.shape[i - lead] === 1 ? 0 : strides[i - lead])));
+  const y = gather(
+    x,
+    dims,
+    dims.map((_, i) => (i < lead || x.shape[i - lead] === 1 ? 0 : strides[i - lead])),
+  );
   return record(y, [x], (dy) => [sumTo(dy, x.shape)]);
 }
 
@@ -93,11 +120,19 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   const flipped = new Set([dims].flat().map((d) => normalDim("flip", d as number, x.shape.length)));
   const strides = stridesOf(x.shape);
   const base = [...flipped].reduce((at, d) => at + (x.shape[d] - 1) * strides[d], 0);
-  const y = gather(x, x.shape, strides.map((s, d) => (flipped.has(d) ? -s : s)), base);
+  const y = gather(
+    x,
+    x.shape,
+    strides.map((s, d) => (flipped.has(d) ? -s : s)),
+    base,
+  );
   return record(y, [x], (dy) => [flip(dy, dims)]);
 }
 
-/** [N, C r^2, H, W] to [N, C, rH, rW]. Throws ShapeError when r^2 does not divide the channels. Source: Shi et al. 2016, arXiv:1609.05158. */
+/**
+ * [N, C r^2, H, W] to [N, C, rH, rW]. Throws ShapeError when r^2 does not divide the channels. Source: Shi et al.
+ * 2016, arXiv:1609.05158.
+ */
 export function pixelShuffle(x: Tensor, r: number): Tensor {
   const [n, c, h, w] = x.shape;
   if (x.shape.length !== 4 || !Number.isInteger(r) || r < 1 || c % (r * r) !== 0) {
@@ -117,7 +152,10 @@ export function concat(list: readonly Tensor[], dim: number): Tensor {
   const d = normalDim("concat", dim, first.shape.length);
   for (const x of rest) {
     const fits = x.dtype === first.dtype && sameShape(x.shape.toSpliced(d, 1, 0), first.shape.toSpliced(d, 1, 0));
-    if (!fits) throw new ShapeError(`concat: ${x.dtype} ${showShape(x.shape)} and ${first.dtype} ${showShape(first.shape)} must agree in all but dim ${dim}`);
+    if (!fits)
+      throw new ShapeError(
+        `concat: ${x.dtype} ${showShape(x.shape)} and ${first.dtype} ${showShape(first.shape)} must agree in all but dim ${dim}`,
+      );
   }
   if (rest.length === 0) return first;
   const total = list.reduce((n, x) => n + x.shape[d], 0);
@@ -136,7 +174,11 @@ export function concat(list: readonly Tensor[], dim: number): Tensor {
 
 function concatPair(a: Tensor, b: Tensor, dim: number, y: Tensor): void {
   const [T, [A, B]] = widen(a.dtype, [rowOf(a, dim), rowOf(b, dim)]);
-  launch("concat_pair", { consts: { T, A, B }, buffers: { a, b, y }, grid: linearGrid((y.size / rowOf(y, dim)) * (A + B), 64) });
+  launch("concat_pair", {
+    consts: { T, A, B },
+    buffers: { a, b, y },
+    grid: linearGrid((y.size / rowOf(y, dim)) * (A + B), 64),
+  });
 }
 
 function concatMany(list: readonly Tensor[], dim: number, y: Tensor): void {
@@ -162,12 +204,11 @@ interface Chunks {
 
 function copyChunks(x: Tensor, y: Tensor, { xRow, xStart, yRow, yStart, chunk }: Chunks): void {
   const [T, [X_ROW, X_START, Y_ROW, Y_START, CHUNK]] = widen(x.dtype, [xRow, xStart, yRow, yStart, chunk]);
-  launch("copy_chunks", { consts: { T, X_ROW, X_START, Y_ROW, Y_START, CHUNK }, buffers: { x, y }, grid: linearGrid((x.size / xRow) * CHUNK, 64) });
-}
-
-/** The element type, four wide where every count divides by four, and the counts in it. */
-function widen(dtype: Dtype, counts: readonly number[]): [string, number[]] {
-  return counts.every((n) => n % 4 === 0) ? [`vec4<${dtype}>`, counts.map((n) => n / 4)] : [dtype, [...counts]];
+  launch("copy_chunks", {
+    consts: { T, X_ROW, X_START, Y_ROW, Y_START, CHUNK },
+    buffers: { x, y },
+    grid: linearGrid((x.size / xRow) * CHUNK, 64),
+  });
 }
 
 /**
@@ -176,7 +217,9 @@ function widen(dtype: Dtype, counts: readonly number[]): [string, number[]] {
  */
 export function assign(target: Tensor, source: Tensor): void {
   if (target.dtype !== source.dtype || !sameShape(target.shape, source.shape)) {
-    throw new ShapeError(`assign: target and source must agree, got ${target.dtype} ${showShape(target.shape)} and ${source.dtype} ${showShape(source.shape)}`);
+    throw new ShapeError(
+      `assign: target and source must agree, got ${target.dtype} ${showShape(target.shape)} and ${source.dtype} ${showShape(source.shape)}`,
+    );
   }
   const n = source.size;
   copyChunks(source, target, { xRow: n, xStart: 0, yRow: n, yStart: 0, chunk: n });
@@ -185,7 +228,10 @@ export function assign(target: Tensor, source: Tensor): void {
 /** One new dimension at `dim` holding the tensors, which must have equal shapes. */
 export function stack(list: readonly Tensor[], dim = 0): Tensor {
   if (list.length === 0) throw new OptionError("stack: the list must hold at least one tensor");
-  return concat(list.map((x) => unsqueeze(x, dim)), dim < 0 ? dim + list[0].shape.length + 1 : dim);
+  return concat(
+    list.map((x) => unsqueeze(x, dim)),
+    dim < 0 ? dim + list[0].shape.length + 1 : dim,
+  );
 }
 
 /** [start, end) with a step (default 1); negative positions count from the back; null takes the whole dimension. */
@@ -203,8 +249,9 @@ interface Cut {
 }
 
 /**
- * A block of `x`: `slice(x, { dim: 1, start: 0, end: 4 })` or `slice(x, { ranges: [null, [0, 4]] })`. `start` is inclusive, `end`
- * exclusive, both are clamped as in Python. Copies. Every new position compiles a kernel: cut windows that move on the host.
+ * A block of `x`: `slice(x, { dim: 1, start: 0, end: 4 })` or `slice(x, { ranges: [null, [0, 4]] })`. `start` is
+ * inclusive, `end` exclusive, both are clamped as in Python. Copies. Every new position compiles a kernel: cut
+ * windows that move on the host.
  * Throws ShapeError when nothing is left, OptionError for a step below 1.
  */
 export function slice(x: Tensor, options: SliceOptions): Tensor {
@@ -212,13 +259,24 @@ export function slice(x: Tensor, options: SliceOptions): Tensor {
   const shape = cuts.map((c) => c.size);
   const partial = cuts.flatMap((c, d) => (c.size === x.shape[d] ? [] : [d]));
   if (partial.length === 0) return x;
-  const y = partial.length === 1 && cuts[partial[0]].step === 1 ? sliceRows(x, partial[0], cuts[partial[0]]) : sliceAny(x, shape, cuts);
-  return record(y, [x], (dy) => [spread(dy, x.shape, cuts.map((c) => c.start), cuts.map((c) => c.step))]);
+  const y =
+    partial.length === 1 && cuts[partial[0]].step === 1
+      ? sliceRows(x, partial[0], cuts[partial[0]])
+      : sliceAny(x, shape, cuts);
+  return record(y, [x], (dy) => [
+    spread(
+      dy,
+      x.shape,
+      cuts.map((c) => c.start),
+      cuts.map((c) => c.step),
+    ),
+  ]);
 }
 
 function rangeOf(x: Tensor, options: SliceOptions, d: number): Range {
   if ("ranges" in options) {
-    if (options.ranges.length > x.shape.length) throw new ShapeError(`slice: ${options.ranges.length} ranges for x ${showShape(x.shape)}`);
+    if (options.ranges.length > x.shape.length)
+      throw new ShapeError(`slice: ${options.ranges.length} ranges for x ${showShape(x.shape)}`);
     return options.ranges[d] ?? null;
   }
   if (d !== normalDim("slice", options.dim, x.shape.length)) return null;
@@ -228,10 +286,12 @@ function rangeOf(x: Tensor, options: SliceOptions, d: number): Range {
 function cutOf(x: Tensor, d: number, range: Range, n: number): Cut {
   if (!range) return { start: 0, step: 1, size: n };
   const [start, end, step = 1] = range;
-  if (!Number.isInteger(step) || step < 1) throw new OptionError(`slice: the step must be a whole number above 0, got ${step}`);
+  if (!Number.isInteger(step) || step < 1)
+    throw new OptionError(`slice: the step must be a whole number above 0, got ${step}`);
   const clamped = (p: number) => Math.min(Math.max(p < 0 ? p + n : p, 0), n);
   const size = Math.ceil((clamped(end) - clamped(start)) / step);
-  if (!(size > 0)) throw new ShapeError(`slice: [${start}, ${end}) leaves nothing of dim ${d} of ${showShape(x.shape)}`);
+  if (!(size > 0))
+    throw new ShapeError(`slice: [${start}, ${end}) leaves nothing of dim ${d} of ${showShape(x.shape)}`);
   return { start: clamped(start), step, size };
 }
 
@@ -245,63 +305,36 @@ function sliceRows(x: Tensor, dim: number, { start, size }: Cut): Tensor {
 function sliceAny(x: Tensor, shape: Shape, cuts: readonly Cut[]): Tensor {
   const strides = stridesOf(x.shape);
   const base = cuts.reduce((at, c, d) => at + c.start * strides[d], 0);
-  return gather(x, shape, strides.map((s, d) => s * cuts[d].step), base);
+  return gather(
+    x,
+    shape,
+    strides.map((s, d) => s * cuts[d].step),
+    base,
+  );
 }
 
 /** Cuts dimension `dim` into pieces of `size` (the last may be smaller), or of the sizes listed, which must add up. */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
   const d = normalDim("split", dim, x.shape.length);
   const n = x.shape[d];
-  if (typeof size === "number" && !(Number.isInteger(size) && size > 0)) throw new OptionError(`split: the size must be a whole number above 0, got ${size}`);
-  const sizes = typeof size === "number" ? Array.from({ length: Math.ceil(n / size) }, (_, i) => Math.min(size, n - i * size)) : size;
+  if (typeof size === "number" && !(Number.isInteger(size) && size > 0))
+    throw new OptionError(`split: the size must be a whole number above 0, got ${size}`);
+  const sizes =
+    typeof size === "number"
+      ? Array.from({ length: Math.ceil(n / size) }, (_, i) => Math.min(size, n - i * size))
+      : size;
   const total = sizes.reduce((a, b) => a + b, 0);
-  if (total !== n) throw new ShapeError(`split: sizes [${sizes.join(", ")}] add up to ${total} but dim ${dim} of ${showShape(x.shape)} has ${n}`);
+  if (total !== n)
+    throw new ShapeError(
+      `split: sizes [${sizes.join(", ")}] add up to ${total} but dim ${dim} of ${showShape(x.shape)} has ${n}`,
+    );
   let start = 0;
   return sizes.map((s) => slice(x, { dim: d, start, end: (start += s) }));
 }
 
 /** Cuts dimension `dim` into at most `count` pieces of equal size; the last may be smaller. */
 export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
-  if (!Number.isInteger(count) || count < 1) throw new OptionError(`chunk: the count must be a whole number above 0, got ${count}`);
+  if (!Number.isInteger(count) || count < 1)
+    throw new OptionError(`chunk: the count must be a whole number above 0, got ${count}`);
   return split(x, Math.ceil(x.shape[normalDim("chunk", dim, x.shape.length)] / count), dim);
-}
-
-const GATHER_RANK = 6;
-
-/** y[c] = x[base + sum of c[d] * strides[d]], contiguous. A view where that moves nothing. */
-function gather(x: Tensor, shape: Shape, strides: readonly number[], base = 0): Tensor {
-  const dims = collapse(shape, strides);
-  const moved = base !== 0 || sizeOf(shape) !== x.size || dims.length > 1 || (dims.length === 1 && dims[0].stride !== 1);
-  if (!moved) return new Tensor([...shape], x.dtype, x.storage);
-  if (dims.length > GATHER_RANK) throw new ShapeError(`gather: at most ${GATHER_RANK} separate dimensions, got ${dims.length} for ${showShape(shape)}`);
-  const y = empty(shape, x.dtype);
-  const wide = dims.at(-1)?.stride === 1;
-  const counts = [base, ...dims.slice(0, -1).map((d) => d.stride), dims.at(-1)?.n ?? 1];
-  const [T] = wide ? widen(x.dtype, counts) : [x.dtype];
-  const per = T === x.dtype ? 1 : 4;
-  const at = (i: number) => dims[i] ?? { n: 1, stride: 0 };
-  const n = (i: number) => (i === dims.length - 1 ? at(i).n / per : at(i).n);
-  const s = (i: number) => (i === dims.length - 1 ? at(i).stride : at(i).stride / per);
-  const consts = { T, BASE: base / per, N1: n(1), N2: n(2), N3: n(3), N4: n(4), N5: n(5), S0: s(0), S1: s(1), S2: s(2), S3: s(3), S4: s(4), S5: s(5) };
-  launch("gather", { consts, buffers: { x, y }, grid: linearGrid(y.size / per, 64) });
-  return y;
-}
-
-interface Dim {
-  n: number;
-  stride: number;
-}
-
-/** Dimensions of size 1 dropped, and neighbours merged where one stride walks both. */
-function collapse(shape: Shape, strides: readonly number[]): Dim[] {
-  const dims: Dim[] = [];
-  shape.forEach((n, d) => {
-    if (n === 1) return;
-    const last = dims.at(-1);
-    if (last && last.stride === strides[d] * n) {
-      last.n *= n;
-      last.stride = strides[d];
-    } else dims.push({ n, stride: strides[d] });
-  });
-  return dims;
 }

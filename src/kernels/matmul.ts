@@ -18,13 +18,16 @@ export interface MatmulOptions {
 }
 
 /**
- * The matrix product over the last two dimensions: [..., M, K] by [..., K, N] gives [..., M, N]. Leading dimensions broadcast;
- * a one-dimensional operand is a row (a) or a column (b) whose dimension leaves the result, as in PyTorch. Throws ShapeError when K differs.
+ * The matrix product over the last two dimensions: [..., M, K] by [..., K, N] gives [..., M, N]. Leading dimensions
+ * broadcast; a one-dimensional operand is a row (a) or a column (b) whose dimension leaves the result, as in
+ * PyTorch. Throws ShapeError when K differs.
  */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
   checkFloat("matmul", a, b);
   if (a.shape.length === 0 || b.shape.length === 0) {
-    throw new ShapeError(`matmul: both tensors must have a dimension, got a ${showShape(a.shape)} and b ${showShape(b.shape)}`);
+    throw new ShapeError(
+      `matmul: both tensors must have a dimension, got a ${showShape(a.shape)} and b ${showShape(b.shape)}`,
+    );
   }
   if (a.shape.length === 1) {
     const y = matmul(reshape(a, [1, a.size]), b, { transposeB });
@@ -37,7 +40,9 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
   const depth = a.shape.at(transposeA ? -2 : -1);
   if (depth !== b.shape.at(transposeB ? -1 : -2)) {
     const flags = `${transposeA ? ", a transposed" : ""}${transposeB ? ", b transposed" : ""}`;
-    throw new ShapeError(`matmul: the inner dimensions must agree, got a ${showShape(a.shape)} and b ${showShape(b.shape)}${flags}`);
+    throw new ShapeError(
+      `matmul: the inner dimensions must agree, got a ${showShape(a.shape)} and b ${showShape(b.shape)}${flags}`,
+    );
   }
   if (b.shape.length === 2 && a.shape.length > 2 && !transposeA) {
     // One matrix for all of a: its batch is simply more rows.
@@ -45,19 +50,29 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
     return reshape(y, [...a.shape.slice(0, -1), y.shape[1]]);
   }
   return record(product(a, b, transposeA, transposeB), [a, b], (dy, needs) => [
-    needs[0] ? sumTo(transposeA ? product(b, dy, transposeB, true) : product(dy, b, false, !transposeB), a.shape) : null,
-    needs[1] ? sumTo(transposeB ? product(dy, a, true, transposeA) : product(a, dy, !transposeA, false), b.shape) : null,
+    needs[0]
+      ? sumTo(transposeA ? product(b, dy, transposeB, true) : product(dy, b, false, !transposeB), a.shape)
+      : null,
+    needs[1]
+      ? sumTo(transposeB ? product(dy, a, true, transposeA) : product(a, dy, !transposeA, false), b.shape)
+      : null,
   ]);
 }
 
-/** x w^T + b. x: [..., IN]; w: [OUT, IN]; b: [OUT], may be absent; returns [..., OUT]. Throws ShapeError when they do not fit. */
+/**
+ * x w^T + b. x: [..., IN]; w: [OUT, IN]; b: [OUT], may be absent; returns [..., OUT]. Throws ShapeError when they do
+ * not fit.
+ */
 export function linear(x: Tensor, w: Tensor, b: Tensor | null = null): Tensor {
   checkFloat("linear", x, w);
   if (x.shape.length === 0 || w.shape.length !== 2 || x.shape.at(-1) !== w.shape[1]) {
-    throw new ShapeError(`linear: x must end in the ${w.shape[1]} inputs of w, got x ${showShape(x.shape)} and w ${showShape(w.shape)}`);
+    throw new ShapeError(
+      `linear: x must end in the ${w.shape[1]} inputs of w, got x ${showShape(x.shape)} and w ${showShape(w.shape)}`,
+    );
   }
   const [out, inputs] = w.shape;
-  if (b && !sameShape(b.shape, [out])) throw new ShapeError(`linear: b must have shape [${out}] for w ${showShape(w.shape)}, got ${showShape(b.shape)}`);
+  if (b && !sameShape(b.shape, [out]))
+    throw new ShapeError(`linear: b must have shape [${out}] for w ${showShape(w.shape)}, got ${showShape(b.shape)}`);
   const rows = reshape(x, [-1, inputs]);
   const y = record(product(rows, w, false, true, b), b ? [rows, w, b] : [rows, w], (dy, needs) => [
     needs[0] ? product(dy, w, false, false) : null,
@@ -68,7 +83,8 @@ export function linear(x: Tensor, w: Tensor, b: Tensor | null = null): Tensor {
 }
 
 function checkFloat(op: string, a: Tensor, b: Tensor): void {
-  if (a.dtype !== "f32" || b.dtype !== "f32") throw new ShapeError(`${op}: both tensors must be f32, got ${a.dtype} and ${b.dtype}`);
+  if (a.dtype !== "f32" || b.dtype !== "f32")
+    throw new ShapeError(`${op}: both tensors must be f32, got ${a.dtype} and ${b.dtype}`);
 }
 
 /** The product without a gradient; both operands have at least two dimensions that fit. */
@@ -101,7 +117,12 @@ function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean,
     const { RM, RN } = subgroupTile(M, N, sizeOf(batch), subgroupSize);
     const tiles = Math.ceil(M / RM) * Math.ceil(N / (RN * subgroupSize));
     const [x, rest] = linearGrid(tiles, SUBS);
-    launch("matmul_subgroup", { consts: { ...layout, SG: subgroupSize, SUBS, RM, RN }, buffers, grid: [x, rest, sizeOf(batch)], flops });
+    launch("matmul_subgroup", {
+      consts: { ...layout, SG: subgroupSize, SUBS, RM, RN },
+      buffers,
+      grid: [x, rest, sizeOf(batch)],
+      flops,
+    });
   } else {
     const tile = workgroupTile(M, N);
     const [x, rest] = linearGrid(Math.ceil(M / tile.TM) * Math.ceil(N / tile.TN), 1);
@@ -139,7 +160,10 @@ interface BatchDim {
   b: number;
 }
 
-/** The batch dimensions with the strides of both operands, merged where one walk serves; null when more than three remain. */
+/**
+ * The batch dimensions with the strides of both operands, merged where one walk serves; null when more than three
+ * remain.
+ */
 function walkBatch(batch: Shape, a: Shape, b: Shape): BatchDim[] | null {
   const stridesIn = (own: Shape) => {
     const strides = stridesOf(own);
@@ -150,7 +174,8 @@ function walkBatch(batch: Shape, a: Shape, b: Shape): BatchDim[] | null {
   batch.forEach((n, d) => {
     if (n === 1) return;
     const last = dims.at(-1);
-    if (last && last.a === sa[d] * n && last.b === sb[d] * n) dims[dims.length - 1] = { n: last.n * n, a: sa[d], b: sb[d] };
+    if (last && last.a === sa[d] * n && last.b === sb[d] * n)
+      dims[dims.length - 1] = { n: last.n * n, a: sa[d], b: sb[d] };
     else dims.push({ n, a: sa[d], b: sb[d] });
   });
   return dims.length <= 3 ? dims : null;
@@ -159,5 +184,14 @@ function walkBatch(batch: Shape, a: Shape, b: Shape): BatchDim[] | null {
 function batchConsts(dims: readonly BatchDim[], aSize: number, bSize: number) {
   const at = (i: number) => dims[i] ?? { n: 1, a: 0, b: 0 };
   const [x, y, z] = [at(0), at(1), at(2)];
-  return { Z1: y.n, Z2: z.n, A0: x.a * aSize, A1: y.a * aSize, A2: z.a * aSize, B0: x.b * bSize, B1: y.b * bSize, B2: z.b * bSize };
+  return {
+    Z1: y.n,
+    Z2: z.n,
+    A0: x.a * aSize,
+    A1: y.a * aSize,
+    A2: z.a * aSize,
+    B0: x.b * bSize,
+    B1: y.b * bSize,
+    B2: z.b * bSize,
+  };
 }

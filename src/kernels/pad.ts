@@ -29,13 +29,16 @@ interface Dim {
 }
 
 /**
- * Adds a rim. `amounts` are PyTorch's: [before, after] of the last dimension, then of the one before it, and so on; with "constant"
- * they may be negative, which crops. Throws ShapeError when a rim is larger than its mode can fill or nothing is left.
+ * Adds a rim. `amounts` are PyTorch's: [before, after] of the last dimension, then of the one before it, and so on;
+ * with "constant" they may be negative, which crops. Throws ShapeError when a rim is larger than its mode can fill
+ * or nothing is left.
  */
 export function pad(x: Tensor, amounts: readonly number[], { mode = "constant", value = 0 }: PadOptions = {}): Tensor {
   if (!MODES.includes(mode)) throw new OptionError(`pad: mode must be one of ${MODES.join(", ")}, got ${mode}`);
   if (amounts.length % 2 !== 0 || amounts.length > 2 * x.shape.length || !amounts.every(Number.isInteger)) {
-    throw new OptionError(`pad: amounts must be whole [before, after] pairs, at most one per dimension of ${showShape(x.shape)}, got [${amounts.join(", ")}]`);
+    throw new OptionError(
+      `pad: amounts must be whole [before, after] pairs, at most one per dimension of ${showShape(x.shape)}, got [${amounts.join(", ")}]`,
+    );
   }
   const dims = x.shape.map((n, d) => {
     const k = 2 * (x.shape.length - 1 - d);
@@ -44,7 +47,13 @@ export function pad(x: Tensor, amounts: readonly number[], { mode = "constant", 
     return { n, before, out: before + n + after, step: 1 };
   });
   const y = launchPad(x, dims, MODES.indexOf(mode), value);
-  if (mode === "constant") return record(y, [x], (dy) => [pad(dy, amounts.map((a) => -a))]);
+  if (mode === "constant")
+    return record(y, [x], (dy) => [
+      pad(
+        dy,
+        amounts.map((a) => -a),
+      ),
+    ]);
   return record(y, [x], (dy) => [padBackward(dy, dims, MODES.indexOf(mode))]);
 }
 
@@ -57,7 +66,12 @@ function checkRim(mode: PadMode, n: number, before: number, after: number, d: nu
 
 /** Zeros of `shape` with x at `start` and every `step` per dimension: the gradient of a slice. */
 export function spread(x: Tensor, shape: Shape, start: readonly number[], step: readonly number[]): Tensor {
-  return launchPad(x, x.shape.map((n, d) => ({ n, before: start[d], out: shape[d], step: step[d] })), 0, 0);
+  return launchPad(
+    x,
+    x.shape.map((n, d) => ({ n, before: start[d], out: shape[d], step: step[d] })),
+    0,
+    0,
+  );
 }
 
 const isWhole = (d: Dim) => d.before === 0 && d.out === d.n && d.step === 1;
@@ -78,11 +92,16 @@ function collapse(dims: readonly Dim[], constant: boolean): Dim[] {
 const ANY = 2 ** 31 - 1; // no position in a whole first dimension lies outside, so its size need not be compiled in
 
 function launchPad(x: Tensor, given: readonly Dim[], mode: number, value: number): Tensor {
-  const y = empty(given.map((d) => d.out), x.dtype);
+  const y = empty(
+    given.map((d) => d.out),
+    x.dtype,
+  );
   const dims = collapse(given, mode === 0);
-  if (dims.length > MAX_RANK) throw new ShapeError(`pad: at most ${MAX_RANK} separate dimensions, got ${dims.length} for ${showShape(x.shape)}`);
+  if (dims.length > MAX_RANK)
+    throw new ShapeError(`pad: at most ${MAX_RANK} separate dimensions, got ${dims.length} for ${showShape(x.shape)}`);
   const last = dims.at(-1) ?? { n: 1, before: 0, out: 1, step: 1 };
-  const wide = last.step === 1 && (mode === 0 || isWhole(last)) && [last.n, last.before, last.out].every((n) => n % 4 === 0);
+  const wide =
+    last.step === 1 && (mode === 0 || isWhole(last)) && [last.n, last.before, last.out].every((n) => n % 4 === 0);
   if (wide) dims[dims.length - 1] = { n: last.n / 4, before: last.before / 4, out: last.out / 4, step: 1 };
   const at = (i: number) => dims[i] ?? { n: 1, before: 0, out: 1, step: 1 };
   const consts = {
@@ -91,8 +110,22 @@ function launchPad(x: Tensor, given: readonly Dim[], mode: number, value: number
     MODE: mode,
     ...{ N0: isWhole(at(0)) ? ANY : at(0).n, N1: at(1).n, N2: at(2).n, N3: at(3).n, N4: at(4).n, N5: at(5).n },
     ...{ O1: at(1).out, O2: at(2).out, O3: at(3).out, O4: at(4).out, O5: at(5).out },
-    ...{ BEFORE0: at(0).before, BEFORE1: at(1).before, BEFORE2: at(2).before, BEFORE3: at(3).before, BEFORE4: at(4).before, BEFORE5: at(5).before },
-    ...{ STEP0: at(0).step, STEP1: at(1).step, STEP2: at(2).step, STEP3: at(3).step, STEP4: at(4).step, STEP5: at(5).step },
+    ...{
+      BEFORE0: at(0).before,
+      BEFORE1: at(1).before,
+      BEFORE2: at(2).before,
+      BEFORE3: at(3).before,
+      BEFORE4: at(4).before,
+      BEFORE5: at(5).before,
+    },
+    ...{
+      STEP0: at(0).step,
+      STEP1: at(1).step,
+      STEP2: at(2).step,
+      STEP3: at(3).step,
+      STEP4: at(4).step,
+      STEP5: at(5).step,
+    },
   };
   launch("pad", { consts, buffers: { x, y }, grid: linearGrid(y.size / (wide ? 4 : 1), 64) });
   return y;
@@ -104,7 +137,13 @@ function padBackward(dy: Tensor, dims: readonly Dim[], mode: number): Tensor {
   dims.forEach((d, axis) => {
     if (isWhole(d)) return;
     const dx = empty(g.shape.with(axis, d.n));
-    const consts = { MODE: mode, N: d.n, INNER: sizeOf(g.shape.slice(axis + 1)), BEFORE: d.before, AFTER: d.out - d.n - d.before };
+    const consts = {
+      MODE: mode,
+      N: d.n,
+      INNER: sizeOf(g.shape.slice(axis + 1)),
+      BEFORE: d.before,
+      AFTER: d.out - d.n - d.before,
+    };
     launch("pad_backward", { consts, buffers: { dy: g, dx }, grid: linearGrid(dx.size, 64) });
     g = dx;
   });

@@ -11,10 +11,13 @@ import { draw } from "./draw.ts";
 /** In the order of the cases in random.wgsl. */
 const OPS = ["bits", "uniform", "normal", "bernoulli"] as const;
 
-function random(op: (typeof OPS)[number], shape: Shape, rng: Rng, { dtype = "f32" as Dtype, p = 0, draws = 1 } = {}): Tensor {
+type Op = (typeof OPS)[number];
+
+function random(op: Op, shape: Shape, rng: Rng, { dtype = "f32" as Dtype, p = 0, draws = 1 } = {}): Tensor {
   const y = empty(shape, dtype);
   const state = draw(rng, draws * sizeOf(shape), p);
-  launch("random", { consts: { OP: OPS.indexOf(op), T: dtype }, buffers: { state, y }, grid: vec4Grid(y.size), flops: 20 * y.size });
+  const consts = { OP: OPS.indexOf(op), T: dtype };
+  launch("random", { consts, buffers: { state, y }, grid: vec4Grid(y.size), flops: 20 * y.size });
   return y;
 }
 
@@ -28,7 +31,10 @@ export function randn(shape: Shape, rng: Rng): Tensor {
   return random("normal", shape, rng, { draws: 2 });
 }
 
-/** 1 with probability `p`, else 0: where `rng.uniform() < p`. Advances `rng` by one per element. Throws OptionError unless 0 <= p <= 1. */
+/**
+ * 1 with probability `p`, else 0: where `rng.uniform() < p`. Advances `rng` by one per element. Throws OptionError
+ * unless 0 <= p <= 1.
+ */
 export function bernoulli(shape: Shape, p: number, rng: Rng): Tensor {
   if (!(p >= 0 && p <= 1)) throw new OptionError(`bernoulli: p must lie in [0, 1], got ${p}`);
   return random("bernoulli", shape, rng, { p });

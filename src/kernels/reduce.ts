@@ -31,10 +31,13 @@ function plan(op: string, x: Tensor, { dims, keepDim = false }: ReduceOptions): 
   checkFloat(op, "x", x);
   const rank = x.shape.length;
   const list = dims === undefined ? x.shape.map((_, axis) => axis) : [dims].flat().map((d) => normalDim(op, d, rank));
-  if (new Set(list).size < list.length) throw new ShapeError(`${op}: dims must name each dimension once, got [${[dims].flat().join(", ")}]`);
+  if (new Set(list).size < list.length) {
+    throw new ShapeError(`${op}: dims must name each dimension once, got [${[dims].flat().join(", ")}]`);
+  }
   const reduced = x.shape.map((_, axis) => list.includes(axis));
   const kept = x.shape.map((n, axis) => (reduced[axis] ? 1 : n));
-  return { reduced, kept, shape: keepDim ? kept : x.shape.filter((_, axis) => !reduced[axis]), count: sizeOf(x.shape) / sizeOf(kept) };
+  const shape = keepDim ? kept : x.shape.filter((_, axis) => !reduced[axis]);
+  return { reduced, kept, shape, count: sizeOf(x.shape) / sizeOf(kept) };
 }
 
 /** The sum over `dims`. Any shape. Throws ShapeError for a dimension that is not there. */
@@ -52,25 +55,37 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
 }
 
 /**
- * The variance over `dims`: the sum of squared differences from the mean, over count - `correction` (1, the default, for a
- * sample; 0 for a population). Any shape. Throws OptionError unless there are more numbers than `correction`.
+ * The variance over `dims`: the sum of squared differences from the mean, over count - `correction` (1, the default,
+ * for a sample; 0 for a population). Any shape. Throws OptionError unless there are more numbers than `correction`.
  */
-export function variance(x: Tensor, { correction = 1, ...options }: ReduceOptions & { correction?: number } = {}): Tensor {
+export function variance(x: Tensor, options: ReduceOptions & { correction?: number } = {}): Tensor {
   const p = plan("variance", x, options);
+  const { correction = 1 } = options;
+  if (!(p.count > correction)) {
+    throw new OptionError(`variance: correction must be below the ${p.count} numbers per result, got ${correction}`);
+  }
   const scale = 1 / (p.count - correction);
-  if (!(p.count > correction)) throw new OptionError(`variance: correction must be below the ${p.count} numbers per result, got ${correction}`);
   const centre = callReduce("sum", x, p.reduced, { scale: 1 / p.count });
   const d = callBinary("sub", view(x), view(centre), x.shape);
   const y = reshaped(callReduce("sum", d, p.reduced, { square: true, scale }), p.shape);
-  return record(y, [x], (dy) => [callBinary("mul", view(d), view(expand(view(dy), dy.shape, 2 * scale), p.kept), x.shape)]);
+  return record(y, [x], (dy) => {
+    const twice = expand(view(dy), dy.shape, 2 * scale);
+    return [callBinary("mul", view(d), view(twice, p.kept), x.shape)];
+  });
 }
 
-/** The largest number over `dims`; equal ones share the gradient evenly. Any shape. Throws ShapeError for a dimension that is not there. */
+/**
+ * The largest number over `dims`; equal ones share the gradient evenly. Any shape. Throws ShapeError for a dimension
+ * that is not there.
+ */
 export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
   return extremum("max", x, options);
 }
 
-/** The smallest number over `dims`; equal ones share the gradient evenly. Any shape. Throws ShapeError for a dimension that is not there. */
+/**
+ * The smallest number over `dims`; equal ones share the gradient evenly. Any shape. Throws ShapeError for a dimension
+ * that is not there.
+ */
 export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
   return extremum("min", x, options);
 }
@@ -86,7 +101,10 @@ function extremum(op: "max" | "min", x: Tensor, options: ReduceOptions): Tensor 
   });
 }
 
-/** log of the sum of exp(x) over `dims`, without overflow. Any shape. Throws ShapeError for a dimension that is not there. */
+/**
+ * log of the sum of exp(x) over `dims`, without overflow. Any shape. Throws ShapeError for a dimension that is not
+ * there.
+ */
 export function logSumExp(x: Tensor, options: ReduceOptions = {}): Tensor {
   const p = plan("logSumExp", x, options);
   const top = callReduce("max", x, p.reduced);
@@ -100,7 +118,10 @@ export function logSumExp(x: Tensor, options: ReduceOptions = {}): Tensor {
 
 const TINY = 1e-20; // its square is 0 in float32, so smaller norms do not occur but 0 does
 
-/** The Euclidean norm over `dims`; the gradient of a zero norm is 0. Any shape. Throws ShapeError for a dimension that is not there. */
+/**
+ * The Euclidean norm over `dims`; the gradient of a zero norm is 0. Any shape. Throws ShapeError for a dimension that
+ * is not there.
+ */
 export function norm(x: Tensor, options: ReduceOptions = {}): Tensor {
   const p = plan("norm", x, options);
   const y = sqrt(reshaped(callReduce("sum", x, p.reduced, { square: true }), p.shape));
@@ -122,6 +143,7 @@ export function argmax(x: Tensor, { dim, keepDim = false }: { dim?: number; keep
   const y = empty(p.shape, "i32");
   // Threads that share a line read neighbours only where the line is contiguous.
   const lanes = p.count >= 64 && (inner === 1 || y.size < 4096) ? 64 : 1;
-  launch("argmax", { consts: { LANES: lanes, R: p.count, INNER: inner }, buffers: { x, y }, grid: linearGrid(y.size, 64 / lanes), flops: x.size });
+  const consts = { LANES: lanes, R: p.count, INNER: inner };
+  launch("argmax", { consts, buffers: { x, y }, grid: linearGrid(y.size, 64 / lanes), flops: x.size });
   return y;
 }

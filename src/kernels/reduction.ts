@@ -1,4 +1,5 @@
-// Reductions as kernel calls, without gradients: any set of dimensions is reduced group by group, long groups in several passes.
+// Reductions as kernel calls, without gradients: any set of dimensions is reduced group by group, long groups in
+// several passes.
 
 import { gpu } from "../gpu/device.ts";
 import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
@@ -25,7 +26,8 @@ export function reshaped(x: Tensor, shape: Shape): Tensor {
 }
 
 /** `x` reduced over the dimensions for which `reduced` is true, which stay with size 1. */
-export function callReduce(op: ReduceOp, x: Tensor, reduced: readonly boolean[], { square = false, scale = 1 }: ReduceCall = {}): Tensor {
+export function callReduce(op: ReduceOp, x: Tensor, reduced: readonly boolean[], options: ReduceCall = {}): Tensor {
+  const { square = false, scale = 1 } = options;
   const groups = groupsOf(x.shape, reduced);
   let y = x;
   let first = true;
@@ -69,13 +71,19 @@ interface Pass {
   readonly chunks: number;
 }
 
-/** When rows are long, or few, a workgroup adds each; else one thread does. Software adapters pay dearly for a workgroup's barriers. */
+/**
+ * When rows are long, or few, a workgroup adds each; else one thread does. Software adapters pay dearly for a
+ * workgroup's barriers.
+ */
 function useRows(outer: number, r: number, inner: number): boolean {
   const [long, few] = gpu().info.software ? [1024, 64] : [256, 4096];
   return inner === 1 && (r >= long || (r >= 16 && outer < few));
 }
 
-/** Into how many results each group is reduced at first: enough to occupy a GPU, and so that no thread adds a long chain. */
+/**
+ * Into how many results each group is reduced at first: enough to occupy a GPU, and so that no thread adds a long
+ * chain.
+ */
 function chunkCount(outer: number, r: number, inner: number): number {
   if (useRows(outer, r, inner)) return Math.ceil(r / rowChunk(outer, r));
   return r <= 64 ? 1 : Math.ceil(r / 32);

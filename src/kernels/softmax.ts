@@ -8,12 +8,18 @@ import { normalDim, sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { checkFloat } from "./unary.ts";
 
-/** Exponentials along `dim` that sum to 1, without overflow. Any shape. Throws ShapeError for a dimension that is not there. */
+/**
+ * Exponentials along `dim` that sum to 1, without overflow. Any shape. Throws ShapeError for a dimension that is not
+ * there.
+ */
 export function softmax(x: Tensor, dim: number): Tensor {
   return call("softmax", x, dim, false);
 }
 
-/** log(softmax(x)) along `dim`, without the loss of digits. Any shape. Throws ShapeError for a dimension that is not there. */
+/**
+ * log(softmax(x)) along `dim`, without the loss of digits. Any shape. Throws ShapeError for a dimension that is not
+ * there.
+ */
 export function logSoftmax(x: Tensor, dim: number): Tensor {
   return call("logSoftmax", x, dim, true);
 }
@@ -39,7 +45,10 @@ interface LineConsts {
   INNER: number;
 }
 
-/** Four neighbouring lines per thread where they fit, a workgroup per line where lines are contiguous and long or few, else a thread per line. */
+/**
+ * Four neighbouring lines per thread where they fit, a workgroup per line where lines are contiguous and long or few,
+ * else a thread per line.
+ */
 function lines(shape: Shape, axis: number, logarithm: boolean): { consts: LineConsts; grid: Grid } {
   const r = shape[axis];
   const inner = sizeOf(shape.slice(axis + 1));

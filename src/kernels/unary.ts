@@ -146,8 +146,8 @@ export function round(x: Tensor): Tensor {
 const LARGEST = 3.4028234663852886e38; // float32
 
 /**
- * Values limited to [min, max]; a limit left out does not apply. Any shape. The limits are compiled into the kernel: for
- * limits that change every step use minimum and maximum. Throws OptionError unless min <= max.
+ * Values limited to [min, max]; a limit left out does not apply. Any shape. The limits are compiled into the kernel:
+ * for limits that change every step use minimum and maximum. Throws OptionError unless min <= max.
  */
 export function clamp(x: Tensor, { min = -LARGEST, max = LARGEST }: { min?: number; max?: number } = {}): Tensor {
   if (!(min <= max)) throw new OptionError(`clamp: min must not exceed max, got min ${min}, max ${max}`);
@@ -165,18 +165,23 @@ export function leakyRelu(x: Tensor, slope = 0.01): Tensor {
   return unary("leakyRelu", x, { P: finite("leakyRelu", "slope", slope) });
 }
 
-/** x where positive, else `alpha` * (exp(x) - 1) (default 1). Any shape. Throws OptionError unless alpha >= 0. Clevert et al. 2015, arXiv:1511.07289. */
+/**
+ * x where positive, else `alpha` * (exp(x) - 1) (default 1). Any shape. Throws OptionError unless alpha >= 0. Clevert
+ * et al. 2015, arXiv:1511.07289.
+ */
 export function elu(x: Tensor, alpha = 1): Tensor {
   if (!(alpha >= 0)) throw new OptionError(`elu: alpha must not be negative, got ${alpha}`);
   return unary("elu", x, { P: finite("elu", "alpha", alpha) });
 }
 
 /**
- * x * Phi(x) with Phi the normal distribution function, or with `approximate: "tanh"` the form that GPT-2 uses. Any shape.
- * Hendrycks and Gimpel 2016, arXiv:1606.08415.
+ * x * Phi(x) with Phi the normal distribution function, or with `approximate: "tanh"` the form that GPT-2 uses. Any
+ * shape. Hendrycks and Gimpel 2016, arXiv:1606.08415.
  */
 export function gelu(x: Tensor, { approximate = "none" }: { approximate?: "none" | "tanh" } = {}): Tensor {
-  if (approximate !== "none" && approximate !== "tanh") throw new OptionError(`gelu: approximate must be "none" or "tanh", got "${String(approximate)}"`);
+  if (approximate !== "none" && approximate !== "tanh") {
+    throw new OptionError(`gelu: approximate must be "none" or "tanh", got "${String(approximate)}"`);
+  }
   return unary(approximate === "tanh" ? "geluTanh" : "gelu", x);
 }
 
@@ -216,8 +221,8 @@ export function logSigmoid(x: Tensor): Tensor {
 }
 
 /**
- * x where positive, else `weight` * x with one learned slope per channel, or one for all. x: [N, C, ...]; weight: [C] or [1].
- * Throws ShapeError when weight does not fit. He et al. 2015, arXiv:1502.01852.
+ * x where positive, else `weight` * x with one learned slope per channel, or one for all. x: [N, C, ...]; weight: [C]
+ * or [1]. Throws ShapeError when weight does not fit. He et al. 2015, arXiv:1502.01852.
  */
 export function prelu(x: Tensor, weight: Tensor): Tensor {
   checkFloat("prelu", "x", x);
@@ -234,12 +239,16 @@ export function prelu(x: Tensor, weight: Tensor): Tensor {
 function perChannel(x: Tensor, weight: Tensor): Shape {
   const channels = x.shape[1] ?? 1;
   if (weight.shape.length !== 1 || (weight.size !== 1 && weight.size !== channels)) {
-    throw new ShapeError(`prelu: weight must have shape [${channels}] or [1] for x ${showShape(x.shape)}, got ${showShape(weight.shape)}`);
+    const shapes = `for x ${showShape(x.shape)}, got ${showShape(weight.shape)}`;
+    throw new ShapeError(`prelu: weight must have shape [${channels}] or [1] ${shapes}`);
   }
   return x.shape.map((_, axis) => (axis === 1 ? weight.size : 1));
 }
 
-/** The same numbers in another dtype: f32 to integer drops the fraction. Any shape. Gradients pass only from f32 to f32. */
+/**
+ * The same numbers in another dtype: f32 to integer drops the fraction. Any shape. Gradients pass only from f32 to
+ * f32.
+ */
 export function cast(x: Tensor, dtype: Dtype): Tensor {
   if (x.dtype === dtype) return x;
   const y = empty(x.shape, dtype);

@@ -8,9 +8,10 @@ import { Conv2d } from "./conv.ts";
 import { Sequential } from "./sequential.ts";
 
 /**
- * Weighs every pixel of the skipped features by how well they agree with the decoder's: x * psi(relu(W_g g + W_x x)), each a conv1x1-BN,
- * psi with a sigmoid. g, x: [N, CG, H, W], [N, CX, H, W] of equal size; returns the shape of x.
- * Source: Oktay et al. 2018, arXiv:1804.03999, in the form of LeeJunHyun/Image_Segmentation, whose parameter names are kept.
+ * Weighs every pixel of the skipped features by how well they agree with the decoder's: x * psi(relu(W_g g + W_x
+ * x)), each a conv1x1-BN, psi with a sigmoid. g, x: [N, CG, H, W], [N, CX, H, W] of equal size; returns the shape of x.
+ * Source: Oktay et al. 2018, arXiv:1804.03999, in the form of LeeJunHyun/Image_Segmentation, whose parameter names
+ * are kept.
  */
 export class AttentionGate {
   readonly W_g: Sequential;

@@ -9,14 +9,15 @@ export interface BatchNormLayerOptions {
 }
 
 /**
- * Batch normalisation of x: [N, C, ...], any number of spatial axes. While `training`, by the batch's statistics, which also move
- * the running ones; otherwise by the running ones. `forward(x, "relu")` applies a ReLU in the same pass.
+ * Batch normalisation of x: [N, C, ...], any number of spatial axes. While `training`, by the batch's statistics,
+ * which also move the running ones; otherwise by the running ones. `forward(x, "relu")` applies a ReLU in the same
+ * pass.
  */
 export class BatchNorm {
-  readonly weight: Tensor;        // [C]
-  readonly bias: Tensor;          // [C]
-  readonly runningMean: Tensor;   // [C]
-  readonly runningVar: Tensor;    // [C]
+  readonly weight: Tensor; // [C]
+  readonly bias: Tensor; // [C]
+  readonly runningMean: Tensor; // [C]
+  readonly runningVar: Tensor; // [C]
   readonly eps: number;
   readonly momentum: number;
   training = true;

@@ -1,5 +1,6 @@
-// Safetensors: eight bytes of header length, a JSON header, then the values, little-endian and without gaps. Names and layouts are
-// PyTorch's, so weights move both ways. Format: https://github.com/huggingface/safetensors. encode and decode touch no files.
+// Safetensors: eight bytes of header length, a JSON header, then the values, little-endian and without gaps. Names and
+// layouts are PyTorch's, so weights move both ways. Format: https://github.com/huggingface/safetensors. encode and
+// decode touch no files.
 
 import { DataError, OptionError } from "../errors.ts";
 import { sizeOf, type Shape } from "../shape.ts";
@@ -25,11 +26,15 @@ export interface Checkpoint {
 }
 
 /** The bytes of a safetensors file. Throws OptionError for a tensor whose values do not fill its shape. */
-export function encodeSafetensors(tensors: StateDict, metadata: Readonly<Record<string, string>> = {}): Uint8Array<ArrayBuffer> {
+export function encodeSafetensors(
+  tensors: StateDict,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
   const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
   let end = 0;
   for (const [name, { shape, dtype, data }] of Object.entries(tensors)) {
-    if (data.length !== sizeOf(shape)) throw new OptionError(`encodeSafetensors: ${name} has shape [${shape.join(", ")}] but ${data.length} values`);
+    if (data.length !== sizeOf(shape))
+      throw new OptionError(`encodeSafetensors: ${name} has shape [${shape.join(", ")}] but ${data.length} values`);
     const start = end;
     end += data.byteLength;
     header[name] = { dtype: STORED[dtype], shape, data_offsets: [start, end] };
@@ -61,17 +66,23 @@ export function decodeSafetensors(bytes: Uint8Array, file = "safetensors data"):
   const entries = Object.entries(header).filter(([name]) => name !== "__metadata__");
   const valid = entries.map(([name, entry]) => [name, checkEntry(name, entry, fail)] as const);
   checkLayout(valid, bytes.length - start, fail);
-  const tensors = valid.map(([name, entry]) => [name, valuesOf(name, bytes.subarray(start + entry.data_offsets[0], start + entry.data_offsets[1]), entry, fail)]);
+  const tensors = valid.map(([name, entry]) => [
+    name,
+    valuesOf(name, bytes.subarray(start + entry.data_offsets[0], start + entry.data_offsets[1]), entry, fail),
+  ]);
   return { tensors: Object.fromEntries(tensors) as StateDict, metadata };
 }
 
 type Fail = (fault: string) => never;
 
 function readHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unknown>; start: number } {
-  if (bytes.length < 8) return fail(`a safetensors file has at least 8 bytes, got ${bytes.length}; the file is cut off or empty`);
+  if (bytes.length < 8)
+    return fail(`a safetensors file has at least 8 bytes, got ${bytes.length}; the file is cut off or empty`);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
-  if (length > MAX_HEADER) return fail(`the header would have ${length} bytes, more than ${MAX_HEADER}; this is not a safetensors file`);
-  if (8 + length > bytes.length) return fail(`the header has ${length} bytes but only ${bytes.length - 8} follow; the file is cut off`);
+  if (length > MAX_HEADER)
+    return fail(`the header would have ${length} bytes, more than ${MAX_HEADER}; this is not a safetensors file`);
+  if (8 + length > bytes.length)
+    return fail(`the header has ${length} bytes but only ${bytes.length - 8} follow; the file is cut off`);
   let header: unknown;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + length)));
@@ -87,7 +98,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function checkMetadata(value: unknown, fail: Fail): Record<string, string> {
-  if (!isRecord(value) || !Object.values(value).every((v) => typeof v === "string")) return fail("__metadata__ must hold strings only");
+  if (!isRecord(value) || !Object.values(value).every((v) => typeof v === "string"))
+    return fail("__metadata__ must hold strings only");
   return value as Record<string, string>;
 }
 
@@ -98,22 +110,33 @@ function checkEntry(name: string, value: unknown, fail: Fail): Entry {
   if (typeof dtype !== "string" || !Object.hasOwn(WIDTHS, dtype)) {
     return fail(`${name} has dtype ${String(dtype)}; readable are ${Object.keys(WIDTHS).join(", ")}`);
   }
-  if (!Array.isArray(shape) || !shape.every(isCount)) return fail(`${name} must have a shape of whole numbers, got ${JSON.stringify(shape)}`);
+  if (!Array.isArray(shape) || !shape.every(isCount))
+    return fail(`${name} must have a shape of whole numbers, got ${JSON.stringify(shape)}`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
     return fail(`${name} must have two data_offsets, got ${JSON.stringify(offsets)}`);
   }
-  const entry = { dtype: dtype as StoredType, shape: shape as number[], data_offsets: offsets as unknown as [number, number] };
+  const entry = {
+    dtype: dtype as StoredType,
+    shape: shape as number[],
+    data_offsets: offsets as unknown as [number, number],
+  };
   const needed = sizeOf(entry.shape) * WIDTHS[entry.dtype];
   const given = entry.data_offsets[1] - entry.data_offsets[0];
-  if (given !== needed) return fail(`${name} ${dtype} [${entry.shape.join(", ")}] needs ${needed} bytes but its data_offsets span ${given}`);
+  if (given !== needed)
+    return fail(
+      `${name} ${dtype} [${entry.shape.join(", ")}] needs ${needed} bytes but its data_offsets span ${given}`,
+    );
   return entry;
 }
 
 /** The tensors must cover the data exactly: no gap, no overlap, nothing left. */
 function checkLayout(entries: readonly (readonly [string, Entry])[], bytes: number, fail: Fail): void {
   let end = 0;
-  for (const [name, { data_offsets: offsets }] of entries.toSorted(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1])) {
-    if (offsets[0] !== end) fail(`${name} begins at byte ${offsets[0]} of the data but the tensor before it ends at ${end}`);
+  for (const [name, { data_offsets: offsets }] of entries.toSorted(
+    ([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1],
+  )) {
+    if (offsets[0] !== end)
+      fail(`${name} begins at byte ${offsets[0]} of the data but the tensor before it ends at ${end}`);
     end = offsets[1];
   }
   if (end > bytes) fail(`the tensors need ${end} bytes but ${bytes} are there; the file is cut off`);
@@ -121,7 +144,8 @@ function checkLayout(entries: readonly (readonly [string, Entry])[], bytes: numb
 }
 
 function valuesOf(name: string, bytes: Uint8Array, { dtype, shape }: Entry, fail: Fail): HostTensor {
-  const { buffer } = new Uint8Array(bytes); // a copy is aligned and lets the file go. NOTE: slice() of a Node Buffer copies nothing
+  // A copy is aligned and lets the file go. NOTE: slice() of a Node Buffer copies nothing.
+  const { buffer } = new Uint8Array(bytes);
   switch (dtype) {
     case "F32":
       return { shape, dtype: "f32", data: new Float32Array(buffer) };
@@ -132,7 +156,11 @@ function valuesOf(name: string, bytes: Uint8Array, { dtype, shape }: Entry, fail
     case "F16":
       return { shape, dtype: "f32", data: Float32Array.from(new Uint16Array(buffer), halfToNumber) };
     case "BF16":
-      return { shape, dtype: "f32", data: new Float32Array(Uint32Array.from(new Uint16Array(buffer), (h) => h << 16).buffer) };
+      return {
+        shape,
+        dtype: "f32",
+        data: new Float32Array(Uint32Array.from(new Uint16Array(buffer), (h) => h << 16).buffer),
+      };
     case "I64":
       return { shape, dtype: "i32", data: Int32Array.from(new BigInt64Array(buffer), (v) => toInt32(name, v, fail)) };
   }
@@ -154,10 +182,15 @@ function toInt32(name: string, value: bigint, fail: Fail): number {
 }
 
 /**
- * Writes a safetensors file (Node). The file appears whole or not at all: it is written beside its place and then renamed.
+ * Writes a safetensors file (Node). The file appears whole or not at all: it is written beside its place and then
+ * renamed.
  * Throws DataError, naming the file, when that fails.
  */
-export async function saveSafetensors(path: string, tensors: StateDict, metadata: Readonly<Record<string, string>> = {}): Promise<void> {
+export async function saveSafetensors(
+  path: string,
+  tensors: StateDict,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const { open, rename, rm } = await import("node:fs/promises");
   const bytes = encodeSafetensors(tensors, metadata);
   const temporary = `${path}.${process.pid}.tmp`;

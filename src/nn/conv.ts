@@ -21,14 +21,17 @@ interface ConvFields {
 /** `axes` numbers from one or from a list. */
 export function perAxis(op: string, value: PerAxis, axes: number): number[] {
   const list = typeof value === "number" ? new Array<number>(axes).fill(value) : [...value];
-  if (list.length !== axes) throw new OptionError(`${op}: kernelSize must be one number or ${axes}, got [${list.join(", ")}]`);
+  if (list.length !== axes)
+    throw new OptionError(`${op}: kernelSize must be one number or ${axes}, got [${list.join(", ")}]`);
   return list;
 }
 
 /** Both channel counts must be multiples of `groups`. */
 export function checkGroups(op: string, cin: number, cout: number, groups: number): void {
-  const valid = [cin, cout, groups].every((n) => Number.isInteger(n) && n > 0) && cin % groups === 0 && cout % groups === 0;
-  if (!valid) throw new OptionError(`${op}: groups must divide the channels, got ${cin} to ${cout} channels in ${groups} groups`);
+  const valid =
+    [cin, cout, groups].every((n) => Number.isInteger(n) && n > 0) && cin % groups === 0 && cout % groups === 0;
+  if (!valid)
+    throw new OptionError(`${op}: groups must divide the channels, got ${cin} to ${cout} channels in ${groups} groups`);
 }
 
 function fieldsOf(op: string, axes: number, cin: number, cout: number, options: ConvLayerOptions): ConvFields {
@@ -40,8 +43,8 @@ function fieldsOf(op: string, axes: number, cin: number, cout: number, options: 
 
 /** Convolution over length. x: [N, CIN, L]; returns [N, COUT, L']. */
 export class Conv1d {
-  readonly weight: Tensor;        // [COUT, CIN / groups, K]
-  readonly bias: Tensor | null;   // [COUT]
+  readonly weight: Tensor; // [COUT, CIN / groups, K]
+  readonly bias: Tensor | null; // [COUT]
   readonly settings: Required<Settings>;
 
   constructor(cin: number, cout: number, options: ConvLayerOptions) {
@@ -55,8 +58,8 @@ export class Conv1d {
 
 /** Convolution over height and width. x: [N, CIN, H, W]; returns [N, COUT, H', W']. */
 export class Conv2d {
-  readonly weight: Tensor;        // [COUT, CIN / groups, K, K]
-  readonly bias: Tensor | null;   // [COUT]
+  readonly weight: Tensor; // [COUT, CIN / groups, K, K]
+  readonly bias: Tensor | null; // [COUT]
   readonly settings: Required<Settings>;
 
   constructor(cin: number, cout: number, options: ConvLayerOptions) {
@@ -70,8 +73,8 @@ export class Conv2d {
 
 /** Convolution over depth, height and width. x: [N, CIN, D, H, W]; returns [N, COUT, D', H', W']. */
 export class Conv3d {
-  readonly weight: Tensor;        // [COUT, CIN / groups, K, K, K]
-  readonly bias: Tensor | null;   // [COUT]
+  readonly weight: Tensor; // [COUT, CIN / groups, K, K, K]
+  readonly bias: Tensor | null; // [COUT]
   readonly settings: Required<Settings>;
 
   constructor(cin: number, cout: number, options: ConvLayerOptions) {

@@ -19,21 +19,43 @@ interface ConvTransposeFields {
   settings: Required<Settings>;
 }
 
-function fieldsOf(op: string, axes: number, cin: number, cout: number, options: ConvTransposeLayerOptions): ConvTransposeFields {
-  const { kernelSize, stride = 1, padding = 0, outputPadding = 0, dilation = 1, groups = 1, bias = true, rng } = options;
+function fieldsOf(
+  op: string,
+  axes: number,
+  cin: number,
+  cout: number,
+  options: ConvTransposeLayerOptions,
+): ConvTransposeFields {
+  const {
+    kernelSize,
+    stride = 1,
+    padding = 0,
+    outputPadding = 0,
+    dilation = 1,
+    groups = 1,
+    bias = true,
+    rng,
+  } = options;
   checkGroups(op, cin, cout, groups);
   const weights = defaultWeights([cin, cout / groups, ...perAxis(op, kernelSize, axes)], bias ? cout : 0, rng);
   return { ...weights, settings: { stride, padding, outputPadding, dilation, groups } };
 }
 
-/** Transposed convolution over height and width. x: [N, CIN, H, W]; returns [N, COUT, H', W'], H' = (H - 1) stride - 2 padding + dilation (K - 1) + outputPadding + 1. */
+/**
+ * Transposed convolution over height and width. x: [N, CIN, H, W]; returns [N, COUT, H', W'], H' = (H - 1) stride -
+ * 2 padding + dilation (K - 1) + outputPadding + 1.
+ */
 export class ConvTranspose2d {
-  readonly weight: Tensor;        // [CIN, COUT / groups, K, K]
-  readonly bias: Tensor | null;   // [COUT]
+  readonly weight: Tensor; // [CIN, COUT / groups, K, K]
+  readonly bias: Tensor | null; // [COUT]
   readonly settings: Required<Settings>;
 
   constructor(cin: number, cout: number, options: ConvTransposeLayerOptions) {
-    ({ weight: this.weight, bias: this.bias, settings: this.settings } = fieldsOf("ConvTranspose2d", 2, cin, cout, options));
+    ({
+      weight: this.weight,
+      bias: this.bias,
+      settings: this.settings,
+    } = fieldsOf("ConvTranspose2d", 2, cin, cout, options));
   }
 
   forward(x: Tensor): Tensor {
@@ -43,12 +65,16 @@ export class ConvTranspose2d {
 
 /** Transposed convolution over depth, height and width. x: [N, CIN, D, H, W]; sizes as in ConvTranspose2d. */
 export class ConvTranspose3d {
-  readonly weight: Tensor;        // [CIN, COUT / groups, K, K, K]
-  readonly bias: Tensor | null;   // [COUT]
+  readonly weight: Tensor; // [CIN, COUT / groups, K, K, K]
+  readonly bias: Tensor | null; // [COUT]
   readonly settings: Required<Settings>;
 
   constructor(cin: number, cout: number, options: ConvTransposeLayerOptions) {
-    ({ weight: this.weight, bias: this.bias, settings: this.settings } = fieldsOf("ConvTranspose3d", 3, cin, cout, options));
+    ({
+      weight: this.weight,
+      bias: this.bias,
+      settings: this.settings,
+    } = fieldsOf("ConvTranspose3d", 3, cin, cout, options));
   }
 
   forward(x: Tensor): Tensor {

@@ -2,7 +2,9 @@ import { dropout, dropout2d, dropout3d } from "../kernels/dropout.ts";
 import type { Rng } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** While `training`, zeros each element with probability `p` and scales the rest by 1 / (1 - p); otherwise the identity. */
+/**
+ * While `training`, zeros each element with probability `p` and scales the rest by 1 / (1 - p); otherwise the identity.
+ */
 export class Dropout {
   readonly p: number;
   readonly rng: Rng;
@@ -34,7 +36,9 @@ export class Dropout2d {
   }
 }
 
-/** While `training`, zeros whole channels with probability `p` and scales the rest by 1 / (1 - p). x: [N, C, D, H, W]. */
+/**
+ * While `training`, zeros whole channels with probability `p` and scales the rest by 1 / (1 - p). x: [N, C, D, H, W].
+ */
 export class Dropout3d {
   readonly p: number;
   readonly rng: Rng;

@@ -44,9 +44,13 @@ export function normal(shape: Shape, rng: Rng, mean: number, std: number): Value
   });
 }
 
-/** The number of inputs and outputs that meet in one weight. `shape`: [out, in, ...kernel], in PyTorch's counting also for transposed convolutions. */
+/**
+ * The number of inputs and outputs that meet in one weight. `shape`: [out, in, ...kernel], in PyTorch's counting
+ * also for transposed convolutions.
+ */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {
-  if (shape.length < 2) throw new ShapeError(`init: a weight must have at least two dimensions, got ${showShape(shape)}`);
+  if (shape.length < 2)
+    throw new ShapeError(`init: a weight must have at least two dimensions, got ${showShape(shape)}`);
   const kernel = sizeOf(shape.slice(2));
   return { fanIn: shape[1] * kernel, fanOut: shape[0] * kernel };
 }
@@ -62,7 +66,10 @@ export interface KaimingOptions {
   nonlinearity?: Nonlinearity;
 }
 
-/** The factor by which weights make up for what follows them. `a`: slope of the leaky ReLU. Source: PyTorch's `calculate_gain`. */
+/**
+ * The factor by which weights make up for what follows them. `a`: slope of the leaky ReLU. Source: PyTorch's
+ * `calculate_gain`.
+ */
 export function gain(nonlinearity: Nonlinearity, a = 0.01): number {
   switch (nonlinearity) {
     case "linear":
@@ -75,7 +82,9 @@ export function gain(nonlinearity: Nonlinearity, a = 0.01): number {
     case "leakyRelu":
       return Math.sqrt(2 / (1 + a * a));
     default:
-      throw new OptionError(`init: nonlinearity must be linear, sigmoid, tanh, relu or leakyRelu, got ${String(nonlinearity)}`);
+      throw new OptionError(
+        `init: nonlinearity must be linear, sigmoid, tanh, relu or leakyRelu, got ${String(nonlinearity)}`,
+      );
   }
 }
 

@@ -10,8 +10,9 @@ import { namedModules, type Model } from "./module.ts";
 const CONVOLUTIONS = [Conv1d, Conv2d, Conv3d, ConvTranspose2d, ConvTranspose3d];
 
 /**
- * Draws all convolution weights from N(0, std) and batch normalisation weights from N(1, std), and sets batch normalisation biases to 0;
- * convolution biases stay. Source: the initialisation of pix2pix (Isola et al. 2017, arXiv:1611.07004), common in adversarial networks.
+ * Draws all convolution weights from N(0, std) and batch normalisation weights from N(1, std), and sets batch
+ * normalisation biases to 0; convolution biases stay. Source: the initialisation of pix2pix (Isola et al. 2017,
+ * arXiv:1611.07004), common in adversarial networks.
  */
 export function initNormal(model: Model, rng: Rng, { std = 0.02 }: { std?: number } = {}): void {
   for (const [, layer] of namedModules(model)) {

@@ -39,7 +39,8 @@ function walk(value: unknown, name: string, visit: Visit, seen: Set<object>): vo
   visit(name, value);
   if (value instanceof Tensor || value instanceof Rng) return;
   const inner = value instanceof Sequential ? value.layers : value; // named 0, 1, ... as in PyTorch
-  for (const [field, child] of Object.entries(inner)) walk(child, name === "" ? spell(field) : `${name}.${spell(field)}`, visit, seen);
+  for (const [field, child] of Object.entries(inner))
+    walk(child, name === "" ? spell(field) : `${name}.${spell(field)}`, visit, seen);
 }
 
 function collect<T>(model: Model, pick: (value: object) => T | null): [name: string, T][] {
@@ -47,11 +48,14 @@ function collect<T>(model: Model, pick: (value: object) => T | null): [name: str
   walk(model, "", (name, value) => {
     const picked = pick(value);
     if (picked !== null) found.push([name, picked]);
-  }, new Set()); // prettier-ignore
+  }, new Set());
   return found;
 }
 
-/** All tensors that are trained (requiresGrad), with their dotted names: "encoder.0.conv1.weight". A shared one is listed once. */
+/**
+ * All tensors that are trained (requiresGrad), with their dotted names: "encoder.0.conv1.weight". A shared one is
+ * listed once.
+ */
 export function namedParameters(model: Model): [name: string, Tensor][] {
   return collect(model, (v) => (v instanceof Tensor && v.requiresGrad ? v : null));
 }
@@ -76,12 +80,17 @@ export function parameterCount(model: Model): number {
   return parameters(model).reduce((n, t) => n + t.size, 0);
 }
 
-/** Switches all layers that differ between training and evaluation: batch normalisation and dropout. New models are in training. */
+/**
+ * Switches all layers that differ between training and evaluation: batch normalisation and dropout. New models are
+ * in training.
+ */
 export function setTraining(model: Model, training: boolean): void {
   for (const [, m] of namedModules(model)) if ("training" in m) m.training = training;
 }
 
-/** Stops (or starts) training the parameters of a part of a model. Call it before the optimiser takes the parameters. */
+/**
+ * Stops (or starts) training the parameters of a part of a model. Call it before the optimiser takes the parameters.
+ */
 export function setRequiresGrad(model: Model, requiresGrad: boolean): void {
   for (const [, p] of namedParameters(model)) p.requiresGrad = requiresGrad;
 }
@@ -89,7 +98,9 @@ export function setRequiresGrad(model: Model, requiresGrad: boolean): void {
 /** Copies all parameters and buffers to the host. */
 export async function stateDict(model: Model): Promise<StateDict> {
   const named = collect(model, (v) => (v instanceof Tensor ? v : null));
-  const entries = await Promise.all(named.map(async ([name, t]) => [name, { shape: t.shape, dtype: t.dtype, data: await t.read() }]));
+  const entries = await Promise.all(
+    named.map(async ([name, t]) => [name, { shape: t.shape, dtype: t.dtype, data: await t.read() }]),
+  );
   return Object.fromEntries(entries) as StateDict;
 }
 
@@ -99,23 +110,38 @@ export interface LoadOptions {
 }
 
 /**
- * Puts the values of `state` into the model's parameters and buffers. PyTorch's `num_batches_tracked` counters are accepted and
- * skipped. Nothing is changed when it throws: DataError for names that do not fit, ShapeError for shapes or dtypes.
+ * Puts the values of `state` into the model's parameters and buffers. PyTorch's `num_batches_tracked` counters are
+ * accepted and skipped. Nothing is changed when it throws: DataError for names that do not fit, ShapeError for
+ * shapes or dtypes.
  */
 export function loadStateDict(model: Model, state: StateDict, { strict = true }: LoadOptions = {}): void {
   const own = new Map(collect(model, (v) => (v instanceof Tensor ? v : null)));
   const given = new Map(Object.entries(state).filter(([name]) => !/(^|\.)num_batches_tracked$/.test(name)));
   if (strict) {
-    checkNames("the state lacks", [...own.keys()].filter((name) => !given.has(name)));
-    checkNames("the model has no", [...given.keys()].filter((name) => !own.has(name)));
+    checkNames(
+      "the state lacks",
+      [...own.keys()].filter((name) => !given.has(name)),
+    );
+    checkNames(
+      "the model has no",
+      [...given.keys()].filter((name) => !own.has(name)),
+    );
   }
-  const pairs = [...own].flatMap(([name, t]) => (given.has(name) ? [{ name, target: t, source: given.get(name)! }] : []));
+  const pairs = [...own].flatMap(([name, t]) =>
+    given.has(name) ? [{ name, target: t, source: given.get(name)! }] : [],
+  );
   for (const { name, target, source } of pairs) {
     if (!sameShape(target.shape, source.shape) || target.dtype !== source.dtype) {
-      throw new ShapeError(`loadStateDict: ${name} must be ${target.dtype} ${showShape(target.shape)}, got ${source.dtype} ${showShape(source.shape)}`);
+      throw new ShapeError(
+        `loadStateDict: ${name} must be ${target.dtype} ${showShape(target.shape)}, got ${source.dtype} ${showShape(source.shape)}`,
+      );
     }
   }
-  for (const { target, source } of pairs) assign(target, hostTensor(source.shape, source.dtype, () => source.data));
+  for (const { target, source } of pairs)
+    assign(
+      target,
+      hostTensor(source.shape, source.dtype, () => source.data),
+    );
 }
 
 const SHOWN = 5;
@@ -123,10 +149,15 @@ const SHOWN = 5;
 function checkNames(what: string, names: readonly string[]): void {
   if (names.length === 0) return;
   const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
-  throw new DataError(`loadStateDict: ${what} ${names.slice(0, SHOWN).join(", ")}${more}; load with strict: false to skip names that do not fit`);
+  throw new DataError(
+    `loadStateDict: ${what} ${names.slice(0, SHOWN).join(", ")}${more}; load with strict: false to skip names that do not fit`,
+  );
 }
 
-/** The positions of all random sequences in the model (dropout), by dotted name: saved and set again, training goes on bit by bit. */
+/**
+ * The positions of all random sequences in the model (dropout), by dotted name: saved and set again, training goes
+ * on bit by bit.
+ */
 export function rngState(model: Model): Record<string, number> {
   return Object.fromEntries(collect(model, (v) => (v instanceof Rng ? v.counter : null)));
 }
@@ -136,7 +167,10 @@ export function loadRngState(model: Model, state: Readonly<Record<string, number
   const own = new Map(collect(model, (v) => (v instanceof Rng ? v : null)));
   for (const [name, counter] of Object.entries(state)) {
     const rng = own.get(name);
-    if (!rng) throw new OptionError(`loadRngState: the model has no random sequence ${name}; it has ${[...own.keys()].join(", ") || "none"}`);
+    if (!rng)
+      throw new OptionError(
+        `loadRngState: the model has no random sequence ${name}; it has ${[...own.keys()].join(", ") || "none"}`,
+      );
     rng.counter = counter;
   }
 }

@@ -1,4 +1,12 @@
-import { avgPool2d, avgPool3d, globalAvgPool, maxPool2d, maxPool3d, type AvgPoolOptions, type MaxPoolOptions } from "../kernels/pool.ts";
+import {
+  avgPool2d,
+  avgPool3d,
+  globalAvgPool,
+  maxPool2d,
+  maxPool3d,
+  type AvgPoolOptions,
+  type MaxPoolOptions,
+} from "../kernels/pool.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** The largest value of each window. x: [N, C, H, W]. */

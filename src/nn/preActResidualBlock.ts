@@ -12,8 +12,9 @@ export interface PreActResidualBlockOptions {
 }
 
 /**
- * A residual block whose norms and activations come first: BN-ReLU-conv3x3-BN-ReLU-conv3x3 plus conv3x3-BN of the input.
- * x: [N, CIN, H, W]; returns [N, COUT, H / stride, W / stride]. Source: Zhang et al. 2018 (arXiv:1711.10684), as read by rishikksh20/ResUnet.
+ * A residual block whose norms and activations come first: BN-ReLU-conv3x3-BN-ReLU-conv3x3 plus conv3x3-BN of the
+ * input. x: [N, CIN, H, W]; returns [N, COUT, H / stride, W / stride]. Source: Zhang et al. 2018 (arXiv:1711.10684),
+ * as read by rishikksh20/ResUnet.
  */
 export class PreActResidualBlock {
   readonly bn1: BatchNorm;
@@ -27,7 +28,10 @@ export class PreActResidualBlock {
     this.conv1 = new Conv2d(cin, cout, { kernelSize: 3, stride, padding: 1, rng });
     this.bn2 = new BatchNorm(cout);
     this.conv2 = new Conv2d(cout, cout, { kernelSize: 3, padding: 1, rng });
-    this.shortcut = new Sequential(new Conv2d(cin, cout, { kernelSize: 3, stride, padding: 1, rng }), new BatchNorm(cout));
+    this.shortcut = new Sequential(
+      new Conv2d(cin, cout, { kernelSize: 3, stride, padding: 1, rng }),
+      new BatchNorm(cout),
+    );
   }
 
   forward(x: Tensor): Tensor {

@@ -19,8 +19,9 @@ export interface ResidualBlockOptions {
 }
 
 /**
- * The basic residual block: relu(shortcut(x) + SE(BN(conv3x3(relu(dropout(BN(conv3x3(x)))))))); the shortcut is the identity, or
- * conv1x1-BN when the channels change. x: [N, CIN, H, W]; returns [N, COUT, H, W]. Source: He et al. 2016, arXiv:1512.03385.
+ * The basic residual block: relu(shortcut(x) + SE(BN(conv3x3(relu(dropout(BN(conv3x3(x)))))))); the shortcut is the
+ * identity, or conv1x1-BN when the channels change. x: [N, CIN, H, W]; returns [N, COUT, H, W]. Source: He et al.
+ * 2016, arXiv:1512.03385.
  */
 export class ResidualBlock {
   readonly conv1: Conv2d;
@@ -31,14 +32,21 @@ export class ResidualBlock {
   readonly se: SqueezeExcitation | null;
   readonly shortcut: Sequential | null;
 
-  constructor(cin: number, cout: number, { dropout = 0, dilation: [d1, d2] = [1, 1], squeeze = 0, rng }: ResidualBlockOptions) {
+  constructor(
+    cin: number,
+    cout: number,
+    { dropout = 0, dilation: [d1, d2] = [1, 1], squeeze = 0, rng }: ResidualBlockOptions,
+  ) {
     this.conv1 = new Conv2d(cin, cout, { kernelSize: 3, padding: d1, dilation: d1, bias: false, rng });
     this.bn1 = new BatchNorm(cout);
     this.dropout = dropout > 0 ? new Dropout2d(dropout, { rng }) : null;
     this.conv2 = new Conv2d(cout, cout, { kernelSize: 3, padding: d2, dilation: d2, bias: false, rng });
     this.bn2 = new BatchNorm(cout);
     this.se = squeeze > 0 ? new SqueezeExcitation(cout, { reduction: squeeze, rng }) : null;
-    this.shortcut = cin === cout ? null : new Sequential(new Conv2d(cin, cout, { kernelSize: 1, bias: false, rng }), new BatchNorm(cout));
+    this.shortcut =
+      cin === cout
+        ? null
+        : new Sequential(new Conv2d(cin, cout, { kernelSize: 1, bias: false, rng }), new BatchNorm(cout));
   }
 
   forward(x: Tensor): Tensor {

@@ -116,5 +116,5 @@ test("errors", () => {
   checkThrows(() => w.sub(w.tensor([1], { dtype: "u32" }), 1), "sub: a must be f32, got u32; cast it first");
   checkThrows(() => w.where(w.tensor([1], { dtype: "i32" }), 1, 2), "where: cond must be f32, got i32; cast it first");
   const [a, b] = [w.zeros([2, 1, 2, 1, 2, 1, 2]), w.zeros([1, 2, 1, 2, 1, 2, 1])];
-  checkThrows(() => w.add(a, b), "add: at most 6 separate dimensions, shapes [2, 1, 2, 1, 2, 1, 2], [1, 2, 1, 2, 1, 2, 1] have 7; reshape them first");
+  checkThrows(() => w.add(a, b), "add: at most 6 separate dimensions, shapes [2, 1, 2, 1, 2, 1, 2], [1, 2, 1, 2, 1, 2, 1] have 7; reshape first");
 });

@@ -64,6 +64,7 @@ const cases: Record<string, Case> = {
   "three groups": { op: "conv2d", x: [2, 6, 5, 6], w: [9, 2, 3, 3], bias: true, padding: 1, groups: 3 },
   "depthwise, stride 2": { op: "conv2d", x: [1, 10, 7, 6], w: [10, 1, 3, 3], bias: true, stride: 2, padding: 1, groups: 10 },
   "depthwise with multiplier": { op: "conv2d", x: [1, 3, 6, 6], w: [6, 1, 3, 3], padding: 1, groups: 3 },
+  "groups of 9 to 17 channels, dilated": { op: "conv2d", x: [2, 18, 6, 7], w: [34, 9, 3, 2], bias: true, padding: 1, dilation: [1, 2], groups: 2 },
   "kernel 7": { op: "conv2d", x: [1, 2, 12, 9], w: [8, 2, 7, 7], stride: 2, padding: 3 },
   "one axis": { op: "conv1d", x: [2, 3, 17], w: [4, 3, 5], bias: true, stride: 2, padding: 2 },
   "three axes": { op: "conv3d", x: [1, 3, 5, 6, 7], w: [4, 3, 3, 3, 3], bias: true, padding: 1 },

@@ -13,10 +13,15 @@ const shape = [64, 64, 3, 3];
 function moments(values: ArrayLike<number>) {
   const list = Array.from(values);
   const mean = list.reduce((a, b) => a + b, 0) / list.length;
-  return { mean, std: Math.sqrt(list.reduce((a, b) => a + (b - mean) ** 2, 0) / list.length), max: Math.max(...list.map(Math.abs)) };
+  return {
+    mean,
+    std: Math.sqrt(list.reduce((a, b) => a + (b - mean) ** 2, 0) / list.length),
+    max: Math.max(...list.map(Math.abs)),
+  };
 }
 
-// Of n draws, the mean is off by std / sqrt(n) and the deviation by about std / sqrt(2 n): five times that is one run in 10^6.
+// Of n draws, the mean is off by std / sqrt(n) and the deviation by about std / sqrt(2 n): five times that is one run
+// in 10^6.
 function expectMoments(values: ArrayLike<number>, mean: number, std: number): void {
   const found = moments(values);
   expect(values.length).toBe(COUNT);
@@ -35,7 +40,9 @@ describe("distributions", () => {
   test("kaiming", () => {
     expectMoments(init.kaimingNormal(shape, rng(), { nonlinearity: "relu" }), 0, Math.sqrt(2 / fanIn));
     expectMoments(init.kaimingUniform(shape, rng(), { a: Math.sqrt(5) }), 0, Math.sqrt(1 / (3 * fanIn)));
-    expect(moments(init.kaimingUniform(shape, rng(), { a: Math.sqrt(5) })).max).toBeLessThanOrEqual(1 / Math.sqrt(fanIn) + 1e-8);
+    expect(moments(init.kaimingUniform(shape, rng(), { a: Math.sqrt(5) })).max).toBeLessThanOrEqual(
+      1 / Math.sqrt(fanIn) + 1e-8,
+    );
     expectMoments(init.kaimingNormal([64, 64 * 9], rng(), { mode: "fanOut" }), 0, Math.sqrt(2 / 64));
   });
   test("xavier", () => {
@@ -44,7 +51,10 @@ describe("distributions", () => {
   });
   test("messages", () => {
     checkThrows(() => init.kaimingNormal([4], rng()), "init: a weight must have at least two dimensions, got [4]");
-    checkThrows(() => init.gain("swish" as "relu"), 'init: nonlinearity must be linear, sigmoid, tanh, relu or leakyRelu, got swish');
+    checkThrows(
+      () => init.gain("swish" as "relu"),
+      "init: nonlinearity must be linear, sigmoid, tanh, relu or leakyRelu, got swish",
+    );
   });
 });
 
@@ -71,7 +81,11 @@ test("default biases lie in +-1 / sqrt(fanIn), also of transposed convolutions",
 });
 
 test("initNormal redraws convolutions and norms only", async () => {
-  const model = new nn.Sequential(new nn.Conv2d(64, 64, { kernelSize: 3, rng: new Rng(1) }), new nn.BatchNorm(64), new nn.Linear(64, 64, { rng: new Rng(2) }));
+  const model = new nn.Sequential(
+    new nn.Conv2d(64, 64, { kernelSize: 3, rng: new Rng(1) }),
+    new nn.BatchNorm(64),
+    new nn.Linear(64, 64, { rng: new Rng(2) }),
+  );
   const before = await nn.stateDict(model);
   nn.initNormal(model, new Rng(9));
   const after = await nn.stateDict(model);

@@ -14,15 +14,25 @@ test("names are PyTorch's", () => {
   expect(names(nn.namedParameters(block))).toEqual([
     "conv1.weight", "bn1.weight", "bn1.bias", "conv2.weight", "bn2.weight", "bn2.bias",
     "se.fc.0.weight", "se.fc.2.weight", "shortcut.0.weight", "shortcut.1.weight", "shortcut.1.bias",
-  ]); // prettier-ignore
-  expect(names(nn.namedBuffers(block))).toEqual(["bn1", "bn2", "shortcut.1"].flatMap((n) => [`${n}.running_mean`, `${n}.running_var`]));
+  ]);
+  expect(names(nn.namedBuffers(block))).toEqual(
+    ["bn1", "bn2", "shortcut.1"].flatMap((n) => [`${n}.running_mean`, `${n}.running_var`]),
+  );
   const gate = new nn.AttentionGate(4, 4, 2, { rng });
-  expect(names(nn.namedParameters(gate)).slice(0, 4)).toEqual(["W_g.0.weight", "W_g.0.bias", "W_g.1.weight", "W_g.1.bias"]);
+  expect(names(nn.namedParameters(gate)).slice(0, 4)).toEqual([
+    "W_g.0.weight",
+    "W_g.0.bias",
+    "W_g.1.weight",
+    "W_g.1.bias",
+  ]);
 });
 
 test("a shared tensor is one parameter, and cycles end", () => {
   const shared = tensor([1, 2], { requiresGrad: true });
-  const model: Record<string, unknown> = { a: { weight: shared }, b: [{ weight: shared }, null, 3, "x", new Float32Array(2)] };
+  const model: Record<string, unknown> = {
+    a: { weight: shared },
+    b: [{ weight: shared }, null, 3, "x", new Float32Array(2)],
+  };
   model.self = model;
   expect(names(nn.namedParameters(model))).toEqual(["a.weight"]);
   expect(nn.parameterCount(model)).toBe(2);
@@ -58,7 +68,10 @@ test("state that does not fit changes nothing", async () => {
   const other = { weight: { shape: [3, 2], dtype: "f32" as const, data: new Float32Array(6) } };
   const hint = "; load with strict: false to skip names that do not fit";
   checkThrows(() => nn.loadStateDict(model, other), `loadStateDict: the state lacks bias${hint}`);
-  checkThrows(() => nn.loadStateDict(model, { ...before, extra: before.bias }), `loadStateDict: the model has no extra${hint}`);
+  checkThrows(
+    () => nn.loadStateDict(model, { ...before, extra: before.bias }),
+    `loadStateDict: the model has no extra${hint}`,
+  );
   const wide = { ...other, bias: { shape: [2], dtype: "f32" as const, data: new Float32Array(2) } };
   checkThrows(() => nn.loadStateDict(model, wide), "loadStateDict: bias must be f32 [3], got f32 [2]");
   expect(await nn.stateDict(model)).toEqual(before);
@@ -84,6 +97,9 @@ test("dropout repeats from a saved position", async () => {
   expect(await draw()).not.toEqual(next);
   nn.loadRngState(model, state);
   expect(await draw()).toEqual(next);
-  checkThrows(() => nn.loadRngState(model, { other: 1 }), "loadRngState: the model has no random sequence other; it has blocks.0.rng");
+  checkThrows(
+    () => nn.loadRngState(model, { other: 1 }),
+    "loadRngState: the model has no random sequence other; it has blocks.0.rng",
+  );
   expect(model.x).toBeInstanceOf(Tensor);
 });

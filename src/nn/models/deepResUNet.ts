@@ -22,14 +22,15 @@ interface DecoderStage {
 }
 
 /**
- * Deep residual U-Net: pre-activation blocks, stride 2 instead of pooling, widths 1, 2, 4, ... times `width`. x: [N, inChannels, H, W],
- * H and W divisible by 2^depth; returns logits [N, classes, H, W] (the source ends in a sigmoid). Throws ShapeError for other inputs.
+ * Deep residual U-Net: pre-activation blocks, stride 2 instead of pooling, widths 1, 2, 4, ... times `width`. x: [N,
+ * inChannels, H, W], H and W divisible by 2^depth; returns logits [N, classes, H, W] (the source ends in a sigmoid).
+ * Throws ShapeError for other inputs.
  * Source: Zhang et al. 2018, arXiv:1711.10684, as read by rishikksh20/ResUnet.
  */
 export class DeepResUNet {
   readonly stem: Sequential;
   readonly stemShortcut: Conv2d;
-  readonly encoder: readonly PreActResidualBlock[];   // the last one is the bridge
+  readonly encoder: readonly PreActResidualBlock[]; // the last one is the bridge
   readonly decoder: readonly DecoderStage[];
   readonly head: Conv2d;
   readonly inChannels: number;
@@ -44,7 +45,7 @@ export class DeepResUNet {
     this.decoder = steps.reverse().map((w) => ({
       up: new ConvTranspose2d(2 * w, 2 * w, { kernelSize: 2, stride: 2, rng }),
       block: new PreActResidualBlock(3 * w, w, { rng }),
-    })); // prettier-ignore
+    }));
     this.head = new Conv2d(width, classes, { kernelSize: 1, rng });
   }
 

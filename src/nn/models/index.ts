@@ -36,6 +36,7 @@ export type ModelName = keyof typeof models;
 
 /** Builds a model by name. Throws OptionError for a name that is not in `models`. */
 export function buildModel(name: string, options: ModelOptions): SegmentationModel {
-  if (!Object.hasOwn(models, name)) throw new OptionError(`buildModel: the model must be one of ${Object.keys(models).join(", ")}, got "${name}"`);
+  if (!Object.hasOwn(models, name))
+    throw new OptionError(`buildModel: the model must be one of ${Object.keys(models).join(", ")}, got "${name}"`);
   return models[name as ModelName](options);
 }

@@ -2,12 +2,18 @@ import { ShapeError } from "../../errors.ts";
 import { showShape } from "../../shape.ts";
 import type { Tensor } from "../../tensor.ts";
 
-/** Throws ShapeError unless x is [N, channels, H, W] with H and W divisible by `factor`, the total stride of the encoder. */
+/**
+ * Throws ShapeError unless x is [N, channels, H, W] with H and W divisible by `factor`, the total stride of the
+ * encoder.
+ */
 export function checkInput(model: string, x: Tensor, channels: number, factor: number): void {
   const [, c, h, w] = x.shape;
-  if (x.shape.length !== 4 || c !== channels) throw new ShapeError(`${model}: x must be [N, ${channels}, H, W], got ${showShape(x.shape)}`);
+  if (x.shape.length !== 4 || c !== channels)
+    throw new ShapeError(`${model}: x must be [N, ${channels}, H, W], got ${showShape(x.shape)}`);
   if (h % factor !== 0 || w % factor !== 0) {
-    throw new ShapeError(`${model}: height and width must be divisible by ${factor}, got ${h} x ${w} (x ${showShape(x.shape)}); pad or resize the input`);
+    throw new ShapeError(
+      `${model}: height and width must be divisible by ${factor}, got ${h} x ${w} (x ${showShape(x.shape)}); pad or resize the input`,
+    );
   }
 }
 

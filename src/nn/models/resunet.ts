@@ -24,8 +24,9 @@ interface DecoderStage {
 }
 
 /**
- * U-Net of residual blocks: the generator of MSALDS-UNet without squeeze-excitation, dilation and discriminators. x: [N, inChannels, H, W],
- * H and W divisible by 2^depth; returns logits [N, classes, H, W]. Throws ShapeError for other inputs.
+ * U-Net of residual blocks: the generator of MSALDS-UNet without squeeze-excitation, dilation and discriminators. x:
+ * [N, inChannels, H, W], H and W divisible by 2^depth; returns logits [N, classes, H, W]. Throws ShapeError for
+ * other inputs.
  * Sources: Xiao et al. 2018 (Res-UNet), He et al. 2016 (the block), Ronneberger et al. 2015 (the shape).
  */
 export class ResUNet {
@@ -44,7 +45,7 @@ export class ResUNet {
     this.decoder = widths.slice(1).reverse().map((w) => ({
       up: new ConvTranspose2d(w, w / 2, { kernelSize: 4, stride: 2, padding: 1, rng }),
       block: block(w, w / 2),
-    })); // prettier-ignore
+    }));
     this.head = new Sequential(
       new Conv2d(width, width / 2, { kernelSize: 3, padding: 1, bias: false, rng }),
       new BatchNorm(width / 2),

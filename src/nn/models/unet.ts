@@ -33,8 +33,9 @@ function upsampling(kind: "transpose" | "nearest", cin: number, rng: Rng): ConvT
 }
 
 /**
- * U-Net with padded convolutions and batch normalisation. x: [N, inChannels, H, W], H and W divisible by 2^depth; returns logits
- * [N, classes, H, W]. Throws ShapeError for other inputs. Source: Ronneberger et al. 2015, arXiv:1505.04597.
+ * U-Net with padded convolutions and batch normalisation. x: [N, inChannels, H, W], H and W divisible by 2^depth;
+ * returns logits [N, classes, H, W]. Throws ShapeError for other inputs. Source: Ronneberger et al. 2015,
+ * arXiv:1505.04597.
  */
 export class UNet {
   readonly encoder: readonly DoubleConv[];
@@ -48,7 +49,10 @@ export class UNet {
     this.inChannels = inChannels;
     this.encoder = widths.slice(0, -1).map((w, i) => new DoubleConv(i === 0 ? inChannels : widths[i - 1], w, { rng }));
     this.bottleneck = new DoubleConv(widths[depth - 1], widths[depth], { rng });
-    this.decoder = widths.slice(1).reverse().map((w) => ({ up: upsampling(up, w, rng), block: new DoubleConv(w, w / 2, { rng }) }));
+    this.decoder = widths
+      .slice(1)
+      .reverse()
+      .map((w) => ({ up: upsampling(up, w, rng), block: new DoubleConv(w, w / 2, { rng }) }));
     this.head = new Conv2d(width, classes, { kernelSize: 1, rng });
   }
 
