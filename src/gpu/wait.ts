@@ -5,9 +5,13 @@ const SLEEP_MS = 0.2;
 
 let cell: Int32Array | null = null;
 let waiting = 0;
+let turning = false; // one chain of turns at a time, however many wait
 
 function turn(): void {
-  if (waiting === 0) return;
+  if (waiting === 0) {
+    turning = false;
+    return;
+  }
   cell ??= new Int32Array(new SharedArrayBuffer(4));
   Atomics.wait(cell, 0, 0, SLEEP_MS);
   setImmediate(turn);
@@ -16,7 +20,11 @@ function turn(): void {
 /** Awaits `promise`; where `polite`, the event loop sleeps 0.2 ms a turn meanwhile. */
 export async function waitFor<T>(promise: Promise<T>, polite: boolean): Promise<T> {
   if (!polite || typeof setImmediate === "undefined") return promise;
-  if (waiting++ === 0) setImmediate(turn);
+  waiting++;
+  if (!turning) {
+    turning = true;
+    setImmediate(turn);
+  }
   try {
     return await promise;
   } finally {

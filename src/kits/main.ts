@@ -62,7 +62,10 @@ function commandLine(): Command {
     .option("--width <n>", "channels of the first stage", number)
     .option("--depth <n>", "number of poolings", number)
     .option("--dropout <p>", "probability of dropping a channel", number)
-    .option("--epochs <n>", "", number)
+    .option("--init <name>", "pytorch, or normal: N(0, 0.02) as in the paper's code")
+    .option("--prior", "start from the classes' frequencies")
+    .option("--no-prior", "start from equal classes")
+    .option("--epochs <n>", "passes over the training slices, or draws of --slices-per-epoch", number)
     .option("--batch <n>", "slices per step", number)
     .option("--lr <rate>", "learning rate of Adam", number)
     .option("--schedule <name>", "step, cosine or constant")
@@ -90,6 +93,7 @@ function settings(o: CommandOptions, preset: string): RunOptions {
   }
   if (!o.augment) for (const key of ["rotate", "quarterTurn", "mirrorHorizontal", "mirrorVertical", "saltPepper", "noise"] as const) base.augment[key] = 0;
   oneOf("model", base.model, ["resunet", "deep-resunet", "unet"]);
+  oneOf("init", base.init, ["pytorch", "normal"]);
   oneOf("schedule", base.schedule, ["step", "cosine", "constant"]);
   oneOf("progress", o.progress ?? "auto", ["auto", "bar", "lines", "silent"]);
   checkOptions(base);
@@ -147,7 +151,7 @@ async function run(o: CommandOptions): Promise<void> {
 
 async function trainAndScore(cache: SliceCache, facts: RunFacts, folder: string, mode: ProgressMode, timed: <T>(stage: string, work: () => Promise<T>) => Promise<T>): Promise<Metrics> {
   const { options, split } = facts;
-  const model = coarseModel(options);
+  const model = coarseModel(options, cache, split);
   const trained = await timed("train", () => train(model, cache, split, options, folder, mode));
   const predictions = join(folder, "predictions");
   await timed("predict", () => predictCases(model, cache, split.test, predictions, options, mode));

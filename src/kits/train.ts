@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
 import { argmax, backward, diceCrossEntropy, hostTensor, noGrad, step, type Tensor } from "../index.ts";
-import { loadSafetensors, loadStateDict, parameterCount, parameters, saveSafetensors, setTraining, stateDict } from "../nn/index.ts";
+import { initNormal, initPrior, loadSafetensors, loadStateDict, parameterCount, parameters, saveSafetensors, setTraining, stateDict } from "../nn/index.ts";
 import { buildModel, type SegmentationModel } from "../nn/models/index.ts";
 import { Adam } from "../nn/optim.ts";
 import { Rng } from "../random.ts";
@@ -12,7 +12,7 @@ import { countLabels, dice, type RegionCounts } from "./metrics.ts";
 import type { RunOptions } from "./presets.ts";
 import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
 import { logLine } from "./run.ts";
-import { COARSE_CLASSES, epochOrder, foregroundSlices, readBatch, slicesOf, type Batch } from "./sample.ts";
+import { COARSE_CLASSES, coarseClassOf, epochOrder, foregroundSlices, readBatch, slicesOf, type Batch } from "./sample.ts";
 import type { Split } from "./split.ts";
 
 /** One line of log.jsonl. Dice is over all validation pixels at the network's size: a guide, not a score. */
@@ -33,9 +33,19 @@ export interface TrainResult {
 }
 
 /** The untrained coarse network of a run: one grey channel in, background, kidney and mass out. */
-export function coarseModel(options: RunOptions): SegmentationModel {
-  const { model, width, depth, dropout, seed } = options;
-  return buildModel(model, { inChannels: 1, classes: COARSE_CLASSES.length, width, depth, dropout, rng: new Rng(seed, "init") });
+export function coarseModel(options: RunOptions, cache: SliceCache, split: Split): SegmentationModel {
+  const { width, depth, dropout, seed } = options;
+  const model = buildModel(options.model, { inChannels: 1, classes: COARSE_CLASSES.length, width, depth, dropout, rng: new Rng(seed, "init") });
+  if (options.init === "normal") initNormal(model, new Rng(seed, "init normal"));
+  if (options.prior) initPrior(model.classifier, classFrequencies(cache, split.train));
+  return model;
+}
+
+/** Pixels of each coarse class in the slices of some cases. */
+function classFrequencies(cache: SliceCache, ids: readonly string[]): number[] {
+  const counts = COARSE_CLASSES.map(() => 0);
+  for (const slice of ids.flatMap((id) => cache.caseById(id).labelCounts)) slice.forEach((n, label) => (counts[coarseClassOf(label)] += n));
+  return counts;
 }
 
 /** Adam's learning rate in `epoch`, counted from 0. */

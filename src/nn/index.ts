@@ -5,6 +5,7 @@ export * from "./checkpoint.ts";
 export * as init from "./init.ts";
 export { parameter } from "./init.ts";
 export { initNormal } from "./initNormal.ts";
+export { initPrior } from "./initPrior.ts";
 
 export { Sequential } from "./sequential.ts";
 export { Conv1d, Conv2d, Conv3d, type ConvLayerOptions } from "./conv.ts";

@@ -35,6 +35,11 @@ export class DeepResUNet {
   readonly head: Conv2d;
   readonly inChannels: number;
 
+  /** The 1x1 convolution that gives the logits. */
+  get classifier(): Conv2d {
+    return this.head;
+  }
+
   constructor({ inChannels, classes, width = 64, depth = 3, rng }: DeepResUNetOptions) {
     const steps = Array.from({ length: depth }, (_, i) => width * 2 ** i);
     const conv3 = (cin: number, cout: number) => new Conv2d(cin, cout, { kernelSize: 3, padding: 1, rng });

@@ -2,6 +2,7 @@
 
 import { OptionError } from "../../errors.ts";
 import type { Rng } from "../../random.ts";
+import type { Conv2d } from "../conv.ts";
 import type { Layer } from "../module.ts";
 import { DeepResUNet } from "./deepResUNet.ts";
 import type { SegmentationOptions } from "./input.ts";
@@ -22,8 +23,10 @@ export interface ModelOptions extends SegmentationOptions {
   rng: Rng;
 }
 
-/** Maps images [N, inChannels, H, W] to logits [N, classes, H, W]. */
-export type SegmentationModel = Layer;
+/** Maps images [N, inChannels, H, W] to logits [N, classes, H, W]; `classifier` is its last layer. */
+export interface SegmentationModel extends Layer {
+  readonly classifier: Conv2d;
+}
 
 /** Segmentation models by name. A new one is one line here. */
 export const models = {

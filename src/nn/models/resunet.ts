@@ -36,6 +36,11 @@ export class ResUNet {
   readonly head: Sequential;
   readonly inChannels: number;
 
+  /** The 1x1 convolution that gives the logits. */
+  get classifier(): Conv2d {
+    return this.head.layers[3] as Conv2d;
+  }
+
   constructor({ inChannels, classes, width = 64, depth = 4, dropout = 0.3, rng }: ResUNetOptions) {
     const widths = Array.from({ length: depth + 1 }, (_, i) => width * 2 ** i);
     const block = (cin: number, cout: number) => new ResidualBlock(cin, cout, { dropout, rng });

@@ -44,6 +44,11 @@ export class UNet {
   readonly head: Conv2d;
   readonly inChannels: number;
 
+  /** The 1x1 convolution that gives the logits. */
+  get classifier(): Conv2d {
+    return this.head;
+  }
+
   constructor({ inChannels, classes, width = 64, depth = 4, up = "transpose", rng }: UNetOptions) {
     const widths = Array.from({ length: depth + 1 }, (_, i) => width * 2 ** i);
     this.inChannels = inChannels;
