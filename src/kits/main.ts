@@ -14,7 +14,7 @@ import { predictCases } from "./predict.ts";
 import { preprocess } from "./preprocess.ts";
 import { checkOptions, presetOptions, presets, type RunOptions } from "./presets.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
-import { caveat, writeOverlays, writeReport } from "./report.ts";
+import { caveats, writeOverlays, writeReport } from "./report.ts";
 import { dataFacts, describeData, freeFolder, openRunFolder, saveFacts, type RunFacts } from "./run.ts";
 import { saveSplit, splitCases } from "./split.ts";
 import { coarseModel, train } from "./train.ts";
@@ -130,14 +130,14 @@ async function run(o: CommandOptions): Promise<void> {
   await saveSplit(join(folder, "splits.json"), split);
   const facts: RunFacts = {
     status: "running", wgrad: packageJson.version, node: process.version, adapter, preset, options,
-    data: dataFacts(cache.index, o.dataNote), split, started: new Date().toISOString(),
+    data: dataFacts(cache.index, o.dataNote), split, started: new Date().toISOString(), seconds,
   };
   await saveFacts(folder, facts);
   say(`data: ${describeData(facts.data)}`);
   say(`split: ${split.train.length} train, ${split.val.length} validation, ${split.test.length} test cases${split.overfit ? " (the same cases: an overfit check)" : ""}`);
   try {
     const metrics = await trainAndScore(cache, facts, folder, mode, timed);
-    Object.assign(facts, { status: "finished", finished: new Date().toISOString(), seconds });
+    Object.assign(facts, { status: "finished", finished: new Date().toISOString() });
     await saveFacts(folder, facts);
     say(`done in ${Object.values(seconds).reduce((a, b) => a + b, 0).toFixed(0)} s: ${join(folder, "report.md")}`);
     if (o.json) console.log(JSON.stringify(metrics));
@@ -157,11 +157,9 @@ async function trainAndScore(cache: SliceCache, facts: RunFacts, folder: string,
   await timed("predict", () => predictCases(model, cache, split.test, predictions, options, mode));
   const scored = await timed("evaluate", () => evaluate({ reference: cache.index.dataset.root, predictions, ids: split.test, out: folder, split: split.overfit ? "overfit" : "test", dataset: cache.index.dataset.name === "kits19" ? "kits19" : "kits", progress: mode }));
   for (const warning of scored.warnings) say(`warning: ${warning}`);
-  await timed("report", async () => {
-    await writeOverlays(folder, cache, split.test);
-  });
+  await timed("overlays", () => writeOverlays(folder, cache, split.test));
   await writeReport(folder, facts, scored.metrics, trained);
-  console.log(`\n${formatMetrics(scored.metrics)}\n\n${caveat(facts)}`);
+  console.log(`\n${formatMetrics(scored.metrics)}\n\n${caveats(facts, scored.metrics).join("\n")}`);
   return scored.metrics;
 }
 

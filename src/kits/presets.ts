@@ -80,7 +80,7 @@ const quick: RunOptions = { ...paper, width: 8, dropout: 0, init: "pytorch", pri
 export const presets: Readonly<Record<string, Preset>> = {
   phantom: {
     about: "the built-in synthetic phantom with a network small enough for a CPU; minutes",
-    options: { ...quick, size: 64, depth: 3, epochs: 5, slicesPerEpoch: 160 },
+    options: { ...quick, size: 64, depth: 3, epochs: 5, slicesPerEpoch: 120, fractions: [8, 2, 2] },
   },
   demo: {
     about: "a small network on real data; under ten minutes on four CPU cores",

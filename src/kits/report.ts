@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "./atomic.ts";
 import type { SliceCache } from "./cache.ts";
 import { formatMetrics, type Metrics } from "./evaluate.ts";
+import { regionNames } from "./metrics.ts";
 import { readImage, readLabels } from "./nifti.ts";
 import { contactSheet, encodePng, overlaySlice, pickSlices, sliceOf, type OverlayCase } from "./overlay.ts";
 import { describeData, type RunFacts } from "./run.ts";
@@ -41,14 +42,16 @@ export async function writeReport(folder: string, facts: RunFacts, metrics: Metr
   await writeFileAtomic(join(folder, "report.md"), reportText(facts, metrics, trained));
 }
 
-/** A warning that belongs beside every score of this run, or nothing. */
-export function caveat({ data, split, options }: RunFacts): string {
-  const lines = [];
+/** What a reader must know beside the scores of this run. */
+export function caveats({ data, split, options }: RunFacts, metrics: Metrics): string[] {
+  const lines: string[] = [];
   if (data.synthetic) lines.push("The data are synthetic: these scores say nothing about patients.");
   if (split.overfit) lines.push("Overfit check: training and test cases are the same; the score shows that the network can learn, not how it does on new patients.");
   lines.push("The coarse network has no class for cysts: its masses are written with the tumor label, so tumor is scored against tumor and cyst together.");
+  const absent = regionNames.filter((name) => metrics.cases.every((c) => c[name].reference === 0));
+  if (absent.length > 0) lines.push(`No case has ${absent.join(" or ")} in its reference; by the KiTS rule a prediction without any scores 1 there.`);
   if (options.keepLargest > 0) lines.push(`Predictions keep the ${options.keepLargest} largest components.`);
-  return lines.join("\n");
+  return lines;
 }
 
 function reportText(facts: RunFacts, metrics: Metrics, trained: TrainResult): string {
@@ -68,7 +71,7 @@ function reportText(facts: RunFacts, metrics: Metrics, trained: TrainResult): st
 ${formatMetrics(metrics)}
 \`\`\`
 
-${caveat(facts).split("\n").map((line) => `> ${line}`).join("\n>\n")}
+${caveats(facts, metrics).map((line) => `> ${line}`).join("\n>\n")}
 
 ![image, reference, prediction](overlays.png)
 
