@@ -7,7 +7,7 @@ export interface Work {
   readonly run: () => void;
   /** Floating-point operations of one run; 0 where memory is what matters. */
   readonly flops: number;
-  /** Bytes that one run must at least move: every input and output once. */
+  /** Bytes that one run must at least move: inputs and outputs once; for gradients, those of the outputs and the inputs. */
   readonly bytes: number;
   /** The error of the result against the host, relative to its size; run before timing. */
   readonly check: () => Promise<number>;
@@ -24,7 +24,7 @@ export interface Case {
 /** Sums of up to 10^5 f32 terms in tree order stay well below this. */
 export const FORWARD_TOLERANCE = 1e-4;
 
-/** Gradients are checked by differences of f32 results along a random direction, which hold to about three digits. */
+/** Gradients are checked by differences of f32 results along a random direction; inputs that cross a kink (ReLU, maximum) cost digits. */
 export const GRADIENT_TOLERANCE = 1e-2;
 
 /** The gradients of `y` with respect to the inputs in `wanted` (all by default), alone: what a training step runs for it. */
@@ -59,7 +59,7 @@ export async function sampled(y: Tensor, expected: (index: number) => number, co
  * The error of the gradients of `forward` along a random direction v: <dx, v> against <dy, y(x + h v) - y(x - h v)> / 2h.
  * For a function linear in each input the difference is exact up to rounding.
  */
-export async function directionalError(forward: (inputs: readonly Tensor[]) => Tensor, inputs: readonly Tensor[], h = 0.01): Promise<number> {
+export async function directionalError(forward: (inputs: readonly Tensor[]) => Tensor, inputs: readonly Tensor[], h: number): Promise<number> {
   const rng = new Rng(9, "direction");
   const y = forward(inputs);
   const dy = randn(y.shape, rng);

@@ -7,21 +7,34 @@ import { time } from "./measure.ts";
 
 export interface Ceiling {
   readonly gflops: number;
+  /** Copying arrays larger than any cache, and arrays of 4 MiB, which a CPU's caches hold. */
   readonly gbps: number;
+  readonly gbpsSmall: number;
 }
 
 const THREADS = 64 * 1024;
 const STEPS = 256;
 const FLOPS_PER_STEP = 4 * 4 * 4 * 2; // 4 rounds of 4 vectors of 4 lanes, multiply and add
-const COPY_FLOATS = 1 << 24;
+const LARGE = 1 << 24; // floats
+const SMALL = 1 << 20;
 
 export async function measureCeiling(): Promise<Ceiling> {
   const x = full([1], 0.999999);
   const fma = await time(() => launch("bench_fma", { consts: { STEPS }, buffers: { x, y: empty([THREADS]) }, grid: [THREADS / 64, 1, 1] }));
-  const a = full([COPY_FLOATS], 1);
-  const copy = await time(() => launch("bench_copy", { buffers: { x: a, y: empty([COPY_FLOATS]) }, grid: linearGrid(COPY_FLOATS / 4, 64) }));
   return {
     gflops: (THREADS * STEPS * FLOPS_PER_STEP) / fma.medianMs / 1e6,
-    gbps: (2 * 4 * COPY_FLOATS) / copy.medianMs / 1e6,
+    gbps: await copyRate(LARGE),
+    gbpsSmall: await copyRate(SMALL),
   };
+}
+
+async function copyRate(floats: number): Promise<number> {
+  const x = full([floats], 1);
+  const copy = await time(() => launch("bench_copy", { buffers: { x, y: empty([floats]) }, grid: linearGrid(floats / 4, 64) }));
+  return (2 * 4 * floats) / copy.medianMs / 1e6;
+}
+
+/** The copying rate that a case of `bytes` can reach at most. */
+export function bandwidthFor(bytes: number, ceiling: Ceiling): number {
+  return bytes > 4 * LARGE ? ceiling.gbps : Math.max(ceiling.gbps, ceiling.gbpsSmall);
 }

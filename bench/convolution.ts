@@ -45,7 +45,7 @@ function convCase(s: ConvShape, part: string, input: number): Case {
     const forward = ([x, w]: readonly Tensor[]) => (s.size.length === 3 ? conv3d(x, w, null, options) : conv2d(x, w, null, options));
     const y = forward([x, w]);
     const flops = 2 * s.n * s.size.reduce((a, b) => a * b) * s.cin * s.cout * kernel.reduce((a, b) => a * b);
-    const check = input < 0 ? () => checkForward(y, x, w, s) : () => directionalError(forward, [x, w]);
+    const check = input < 0 ? () => checkForward(y, x, w, s) : () => directionalError(forward, [x, w], 0.01);
     return { flops, bytes: bytesOf(x, w, dy), check, tolerance: tolerance(input), run: runner(forward, [x, w], y, dy, input) };
   };
   return { name: `conv ${s.name} ${part}`, shape: describe(s), setup };
@@ -59,7 +59,7 @@ function transposedCase(part: string, input: number): Case {
     const dy = randn([2, 64, 64, 64], rng);
     const forward = ([x, w]: readonly Tensor[]) => convTranspose2d(x, w, null, { stride: 2 });
     const y = forward([x, w]);
-    const check = input < 0 ? () => checkTransposed(y, x, w) : () => directionalError(forward, [x, w]);
+    const check = input < 0 ? () => checkTransposed(y, x, w) : () => directionalError(forward, [x, w], 0.01);
     const flops = 2 * 2 * 32 * 32 * 128 * 64 * 4;
     return { flops, bytes: bytesOf(x, w, dy), check, tolerance: tolerance(input), run: runner(forward, [x, w], y, dy, input) };
   };

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { Command } from "commander";
 import { close, init } from "../src/index.ts";
 import type { Case, Work } from "./case.ts";
-import { measureCeiling, type Ceiling } from "./ceiling.ts";
+import { bandwidthFor, measureCeiling, type Ceiling } from "./ceiling.ts";
 import { convCases } from "./convolution.ts";
 import { time, type Timing } from "./measure.ts";
 import { otherCases } from "./others.ts";
@@ -43,7 +43,7 @@ async function main(): Promise<void> {
   const info = await init(options.adapter ? { adapter: options.adapter } : {});
   console.log(`${info.name} (${info.driver})${info.software ? ": a software adapter, slow" : ""}`);
   const ceiling = await measureCeiling();
-  console.log(`ceiling measured now: ${ceiling.gflops.toFixed(0)} GFLOP/s (multiply-add), ${ceiling.gbps.toFixed(1)} GB/s (copy)\n`);
+  console.log(`ceiling measured now: ${ceiling.gflops.toFixed(0)} GFLOP/s (multiply-add), ${ceiling.gbps.toFixed(1)} GB/s (copy of 64 MiB), ${ceiling.gbpsSmall.toFixed(1)} GB/s (copy of 4 MiB)\n`);
   console.log(header());
   const cases = [...convCases(), ...otherCases()].filter((c) => c.name.includes(options.filter ?? ""));
   if (cases.length === 0) throw new Error(`no case contains "${options.filter}"`);
@@ -59,25 +59,25 @@ async function runCase(c: Case, ceiling: Ceiling): Promise<Row> {
   const correct = error <= work.tolerance;
   const timing = !correct ? { medianMs: NaN, minMs: NaN, maxMs: NaN, samples: 0 } : await time(work.run, { samples: Number(options.samples) });
   const row = { name: c.name, shape: c.shape, error, correct, ...timing, ...rates(work, timing, ceiling) };
-  console.log(!correct ? `${c.name.padEnd(30)} WRONG: relative error ${error.toExponential(1)}` : line(row, work));
+  console.log(!correct ? `${c.name.padEnd(34)} WRONG: relative error ${error.toExponential(1)}` : line(row, work));
   return row;
 }
 
 function rates(work: Work, { medianMs }: Timing, ceiling: Ceiling): Pick<Row, "gflops" | "gbps" | "ofCeiling"> {
   const gflops = work.flops / medianMs / 1e6;
   const gbps = work.bytes / medianMs / 1e6;
-  return { gflops, gbps, ofCeiling: Math.max(gflops / ceiling.gflops, gbps / ceiling.gbps) };
+  return { gflops, gbps, ofCeiling: Math.max(gflops / ceiling.gflops, gbps / bandwidthFor(work.bytes, ceiling)) };
 }
 
 function header(): string {
-  return `${"case".padEnd(30)} ${"shape".padEnd(30)} ${"median ms".padStart(10)} ${"[min .. max]".padStart(18)} ${"rate".padStart(16)}  of ceiling`;
+  return `${"case".padEnd(34)} ${"shape".padEnd(30)} ${"median ms".padStart(10)} ${"[min .. max]".padStart(18)} ${"rate".padStart(16)}  of ceiling`;
 }
 
 function line(row: Row, work: Work): string {
   const rate = work.flops > 0 ? `${row.gflops.toFixed(1)} GFLOP/s` : `${row.gbps.toFixed(2)} GB/s`;
   const spread = `[${row.minMs.toFixed(2)} .. ${row.maxMs.toFixed(2)}]`;
   const percent = `${(100 * row.ofCeiling).toFixed(1)} %`;
-  return `${row.name.padEnd(30)} ${row.shape.padEnd(30)} ${row.medianMs.toFixed(3).padStart(10)} ${spread.padStart(18)} ${rate.padStart(16)} ${percent.padStart(11)}`;
+  return `${row.name.padEnd(34)} ${row.shape.padEnd(30)} ${row.medianMs.toFixed(3).padStart(10)} ${spread.padStart(18)} ${rate.padStart(16)} ${percent.padStart(11)}`;
 }
 
 function save(file: string, result: object): void {

@@ -12,8 +12,14 @@ interface Operation {
   readonly forward: (inputs: readonly Tensor[]) => Tensor;
   readonly expected: (values: readonly Values[], index: number) => number;
   readonly flops?: number;
+  /** Step of the gradient check; small where kinks cost digits. */
+  readonly h?: number;
 }
 
+/** Its gradient is the gradient it is given: nothing to run. */
+const NO_BACKWARD = ["add"];
+
+const KINK = 1e-4;
 const FEATURES = [2, 32, 128, 128] as const;
 const PLANE = 128 * 128;
 const CHANNELS = 32;
@@ -30,17 +36,17 @@ function labels(shape: readonly number[], classes: number): Tensor {
 
 const OPERATIONS: readonly [name: string, shape: string, make: () => Operation][] = [
   ["add", show(FEATURES), () => ({ inputs: [random(FEATURES), random(FEATURES, 1)], forward: ([a, b]) => w.add(a, b), expected: ([a, b], i) => a[i] + b[i] })],
-  ["add per channel", `${show(FEATURES)} + [32,1,1]`, () => ({ inputs: [random(FEATURES), random([32, 1, 1], 1)], forward: ([a, b]) => w.add(a, b), expected: ([a, b], i) => a[i] + b[channel(i)] })],
-  ["relu", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.relu(x), expected: ([x], i) => Math.max(0, x[i]) })],
+  ["add per channel", `${show(FEATURES)} + [32,1,1]`, () => ({ inputs: [random(FEATURES).detach(), random([32, 1, 1], 1)], forward: ([a, b]) => w.add(a, b), expected: ([a, b], i) => a[i] + b[channel(i)] })],
+  ["relu", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.relu(x), expected: ([x], i) => Math.max(0, x[i]), h: KINK })],
   ["gelu", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.gelu(x, { approximate: "tanh" }), expected: ([x], i) => geluTanh(x[i]) })],
   ["sum over all", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.sum(x), expected: ([x]) => total(x) })],
   ["sum per channel", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.sum(x, { dims: [0, 2, 3] }), expected: ([x], c) => channelMoments(x, c).sum })],
   ["matmul", "512 x 512 x 512", () => ({ inputs: [random([512, 512]), random([512, 512], 1)], forward: ([a, b]) => w.matmul(a, b), expected: ([a, b], i) => product(a, b, i, 512), flops: 2 * 512 ** 3 })],
-  ["max pool 2", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.maxPool2d(x, { kernelSize: 2 }), expected: ([x], i) => Math.max(...window2(x, i)) })],
+  ["max pool 2", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.maxPool2d(x, { kernelSize: 2 }), expected: ([x], i) => Math.max(...window2(x, i)), h: KINK })],
   ["avg pool 2", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.avgPool2d(x, { kernelSize: 2 }), expected: ([x], i) => total(window2(x, i)) / 4 })],
   ["global avg pool", show(FEATURES), () => ({ inputs: [random(FEATURES)], forward: ([x]) => w.globalAvgPool(x), expected: ([x], p) => total(x.subarray(p * PLANE, (p + 1) * PLANE)) / PLANE })],
   ["batch norm", show(FEATURES), () => normalisation(([x, g, b]) => w.batchNorm(x, g, b, { training: true }), batchStatistics)],
-  ["batch norm + relu", show(FEATURES), () => ({ ...normalisation(([x, g, b]) => w.batchNorm(x, g, b, { training: true, activation: "relu" }), batchStatistics), expected: (v, i) => Math.max(0, normalised(v, i, batchStatistics(v[0], i))) })],
+  ["batch norm + relu", show(FEATURES), () => ({ ...normalisation(([x, g, b]) => w.batchNorm(x, g, b, { training: true, activation: "relu" }), batchStatistics), expected: (v, i) => Math.max(0, normalised(v, i, batchStatistics(v[0], i))), h: KINK })],
   ["group norm 8", show(FEATURES), () => normalisation(([x, g, b]) => w.groupNorm(x, 8, g, b), (x, i) => rangeStatistics(x, i, 4 * PLANE))],
   ["instance norm", show(FEATURES), () => normalisation(([x, g, b]) => w.instanceNorm(x, g, b), (x, i) => rangeStatistics(x, i, PLANE))],
   ["layer norm", "[4096,256]", () => ({ inputs: [random([4096, 256]), random([256], 1), random([256], 2)], forward: ([x, g, b]) => w.layerNorm(x, [256], g, b), expected: ([x, g, b], i) => { const { mean, variance } = rangeStatistics(x, i, 256); return ((x[i] - mean) / Math.sqrt(variance + 1e-5)) * g[i % 256] + b[i % 256]; } })],
@@ -61,7 +67,7 @@ export function otherCases(): Case[] {
   const both = OPERATIONS.flatMap(([name, shape, make]) => [
     { name: `${name} forward`, shape, setup: () => forwardWork(make()) },
     { name: `${name} backward`, shape, setup: () => backwardWork(make()) },
-  ]);
+  ]).filter((c) => !NO_BACKWARD.some((name) => c.name === `${name} backward`));
   return [...both, { name: "dropout forward", shape: show(FEATURES), setup: dropoutWork }, ...(["Adam", "AdamW", "SGD"] as const).map(optimiserCase)];
 }
 
@@ -75,11 +81,11 @@ function forwardWork({ inputs, forward, expected, flops = 0 }: Operation): Work 
   return { run: () => void w.noGrad(() => forward(inputs)), flops, bytes: bytesOf(...inputs, y), check, tolerance: FORWARD_TOLERANCE };
 }
 
-function backwardWork({ inputs, forward, flops = 0 }: Operation): Work {
+function backwardWork({ inputs, forward, flops = 0, h = 0.01 }: Operation): Work {
   const y = forward(inputs);
   const dy = w.randn(y.shape, new Rng(5));
   const wanted = inputs.filter((t) => t.requiresGrad);
-  return { run: () => void gradientsOf(y, dy), flops: 2 * flops, bytes: bytesOf(...inputs, dy, ...wanted), check: () => directionalError(forward, inputs), tolerance: GRADIENT_TOLERANCE };
+  return { run: () => void gradientsOf(y, dy), flops: 2 * flops, bytes: bytesOf(dy, ...wanted), check: () => directionalError(forward, inputs, h), tolerance: GRADIENT_TOLERANCE };
 }
 
 function dropoutWork(): Work {
