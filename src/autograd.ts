@@ -1,4 +1,5 @@
-// Reverse-mode differentiation. Each operation records one closure beside its forward; backward() runs them newest first.
+// Reverse-mode differentiation. Each operation records one closure beside its
+// forward; backward() runs them newest first.
 
 import { ShapeError, WgradError } from "./errors.ts";
 import { linearGrid } from "./gpu/grid.ts";
@@ -10,6 +11,7 @@ import { empty, ones, type Tensor } from "./tensor.ts";
 /** Given the gradient of the output, the gradients of the inputs; `needs` says which are wanted, others may be null. */
 export type Backward = (dy: Tensor, needs: readonly boolean[]) => readonly (Tensor | null)[];
 
+/** How a tensor was computed: what backward() follows. */
 export interface Node {
   readonly order: number;
   readonly inputs: readonly Tensor[];
@@ -45,13 +47,21 @@ export function noGrad<T>(fn: () => T): T {
 }
 
 /**
- * Adds to the `grad` of every leaf that requires one the gradient of `y` with respect to it. `dy` is the gradient of `y`, by
- * default 1 for a tensor of one element. Throws ShapeError when `dy` is missing or does not fit, WgradError when nothing requires a gradient.
+ * Adds to the `grad` of every leaf that requires one the gradient of `y` with respect to it. `dy` is the gradient of
+ * `y`, by default 1 for a tensor of one element. Throws ShapeError when `dy` is missing or does not fit, WgradError
+ * when nothing requires a gradient.
  */
 export function backward(y: Tensor, dy?: Tensor): void {
   if (!y.requiresGrad) throw new WgradError("backward: the tensor does not depend on anything with requiresGrad");
-  if (!dy && y.size !== 1) throw new ShapeError(`backward: the tensor must have one element, got shape ${showShape(y.shape)}; pass its gradient as the second argument`);
-  if (dy && !sameShape(dy.shape, y.shape)) throw new ShapeError(`backward: the gradient has shape ${showShape(dy.shape)} but the tensor ${showShape(y.shape)}`);
+  if (!dy && y.size !== 1)
+    throw new ShapeError(
+      `backward: the tensor must have one element, got shape ${showShape(y.shape)}; ` +
+        "pass its gradient as the second argument",
+    );
+  if (dy && !sameShape(dy.shape, y.shape))
+    throw new ShapeError(
+      `backward: the gradient has shape ${showShape(dy.shape)} but the tensor ${showShape(y.shape)}`,
+    );
   noGrad(() => propagate(y, dy ?? ones(y.shape)));
 }
 

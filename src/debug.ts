@@ -1,5 +1,6 @@
-// How much is printed to standard error: 0 nothing, 1 device and limits, 2 time per kernel at each run, 3 also consts and grids,
-// 4 also the WGSL text after specialisation. In Node the environment variable DEBUG sets it; setDebug() does in a browser.
+// How much is printed to standard error: 0 nothing, 1 device and limits, 2 time per kernel at each run, 3 also consts
+// and grids, 4 also the WGSL text after specialisation. In Node the environment variable DEBUG sets it; setDebug() does
+// in a browser.
 
 let level = fromEnvironment();
 
@@ -18,6 +19,7 @@ export function setDebug(value: number): void {
   level = value;
 }
 
+/** Prints `text` to standard error from level `minimum` on. */
 export function debugLog(minimum: number, text: string): void {
   if (level >= minimum) console.error(text);
 }

@@ -1,10 +1,12 @@
 // The public names of the library, nothing else.
 
-export { init, close } from "./gpu/device.ts";
-export type { InitOptions } from "./gpu/device.ts";
+export { init, close, type InitOptions } from "./gpu/device.ts";
+export type { AdapterInfo } from "./gpu/adapter.ts";
 export { step, keep, flush } from "./scope.ts";
 export { Tensor, tensor, hostTensor, empty, full, zeros, ones, arange } from "./tensor.ts";
-export { record, backward, noGrad } from "./autograd.ts";
+export type { Dtype, NestedNumbers, TensorOptions } from "./tensor.ts";
+export type { Shape } from "./shape.ts";
+export { record, backward, noGrad, type Backward } from "./autograd.ts";
 export { Rng } from "./random.ts";
 export { setDebug } from "./debug.ts";
 export * from "./errors.ts";

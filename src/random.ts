@@ -1,7 +1,9 @@
 // Counter-based random numbers: a draw is a pure function of (seed, stream, counter), so that runs repeat and resume
 // bit by bit and no state is shared between users. wgsl/random.wgsl and wgsl/dropout.wgsl hold the same function.
 
-/** The pcg4d hash of four 32-bit words. Source: Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", JCGT 9(3). */
+/**
+ * The pcg4d hash of four 32-bit words. Source: Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", JCGT 9(3).
+ */
 export function pcg4d(x: number, y: number, z: number, w: number): [number, number, number, number] {
   x = (Math.imul(x, 1664525) + 1013904223) | 0;
   y = (Math.imul(y, 1664525) + 1013904223) | 0;
@@ -23,7 +25,7 @@ export function pcg4d(x: number, y: number, z: number, w: number): [number, numb
 }
 
 /** A 32-bit hash of a string (FNV-1a), to name a random stream. */
-export function hashString(text: string): number {
+function hashString(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   return h >>> 0;

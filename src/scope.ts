@@ -1,5 +1,5 @@
-// Who owns memory. A step is a scope: what is made in it ends with it, except what it returns, what keep() names, and gradients
-// of tensors from outside. Outside a step, memory goes back when its tensor is garbage-collected.
+// Who owns memory. A step is a scope: what is made in it ends with it, except what it returns, what keep() names, and
+// gradients of tensors from outside. Outside a step, memory goes back when its tensor is garbage-collected.
 
 import { GpuError } from "./errors.ts";
 import { gpu } from "./gpu/device.ts";
@@ -27,12 +27,15 @@ function newScope(isStep: boolean): Scope {
 let scope = newScope(false);
 let tail: Promise<unknown> = Promise.resolve();
 
-const collected = new FinalizationRegistry<{ pool: BufferPool; buffer: Buffer }>(({ pool, buffer }) => pool.release(buffer));
+const collected = new FinalizationRegistry<{ pool: BufferPool; buffer: Buffer }>(({ pool, buffer }) =>
+  pool.release(buffer),
+);
 
 /** Registers a storage with the scope it is made in. */
 export function own(storage: Storage): void {
   scope.created.add(storage);
-  if (!scope.isStep && currentProgram().calls.length >= EAGER_FLUSH) void flush().catch((error: Error) => (gpu().fault ??= new GpuError(error.message)));
+  if (!scope.isStep && currentProgram().calls.length >= EAGER_FLUSH)
+    void flush().catch((error: Error) => (gpu().fault ??= new GpuError(error.message)));
 }
 
 /** True for a storage made in the step under way. */
@@ -56,7 +59,9 @@ function handOver(storages: Iterable<Storage>): void {
   for (const s of storages) if (s.buffer) collected.register(s, { pool, buffer: s.buffer }, s);
 }
 
-/** Gradients that outlived their step, each with its place. Once replaced or cleared there they end with the next step. */
+/**
+ * Gradients that outlived their step, each with its place. Once replaced or cleared there they end with the next step.
+ */
 let heldGradients: { slot: Slot; storage: Storage }[] = [];
 
 function settleGradients(survivors: ReadonlySet<Storage>, slots: readonly Slot[]): void {
@@ -70,7 +75,10 @@ function settleGradients(survivors: ReadonlySet<Storage>, slots: readonly Slot[]
     storage.released = true;
   }
   const kept = heldGradients.filter(({ slot, storage }) => slot() === storage);
-  const added = slots.flatMap((slot) => { const storage = slot(); return storage ? [{ slot, storage }] : []; });
+  const added = slots.flatMap((slot) => {
+    const storage = slot();
+    return storage ? [{ slot, storage }] : [];
+  });
   heldGradients = [...kept.filter(({ storage }) => !added.some((a) => a.storage === storage)), ...added];
 }
 
@@ -87,10 +95,10 @@ export async function flush(): Promise<void> {
 }
 
 /**
- * Runs `fn` as one step: everything it computes goes to the GPU in one submit when it ends. Returns what `fn` returns; tensors
- * in it (also in arrays and plain objects) survive, and so do gradients of tensors from outside, until they are replaced or
- * cleared; all other tensors made in the step end with it. Resolves when the work is
- * submitted, not when it is done. Throws GpuError when called inside another step.
+ * Runs `fn` as one step: everything it computes goes to the GPU in one submit when it ends. Returns what `fn` returns;
+ * tensors in it (also in arrays and plain objects) survive, and so do gradients of tensors from outside, until they are
+ * replaced or cleared; all other tensors made in the step end with it. Resolves when the work is submitted, not when it
+ * is done. Throws GpuError when called inside another step.
  */
 export async function step<T>(fn: () => T | Promise<T>): Promise<T> {
   if (scope.isStep) throw new GpuError("step: another step is still running; await it first, steps do not nest");
@@ -129,6 +137,7 @@ function endStep(inner: Scope, survivors: ReadonlySet<Storage>): void {
 function storagesIn(value: unknown): Storage[] {
   if (value === null || typeof value !== "object") return [];
   if ("storage" in value) return [value.storage as Storage];
-  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) return Object.values(value).flatMap(storagesIn);
+  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype)
+    return Object.values(value).flatMap(storagesIn);
   return [];
 }

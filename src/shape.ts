@@ -2,6 +2,7 @@
 
 import { ShapeError } from "./errors.ts";
 
+/** Sizes of all dimensions, outermost first; [] is a single number. */
 export type Shape = readonly number[];
 
 /** The number of elements. */
@@ -9,10 +10,12 @@ export function sizeOf(shape: Shape): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
+/** True where both have the same dimensions. */
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, i) => n === b[i]);
 }
 
+/** For messages: [2, 3, 4]. */
 export function showShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }
@@ -35,7 +38,8 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
   for (let i = 0; i < rank; i++) {
     const m = a[a.length - rank + i] ?? 1;
     const n = b[b.length - rank + i] ?? 1;
-    if (m !== n && m !== 1 && n !== 1) throw new ShapeError(`${op}: shapes ${showShape(a)} and ${showShape(b)} do not broadcast`);
+    if (m !== n && m !== 1 && n !== 1)
+      throw new ShapeError(`${op}: shapes ${showShape(a)} and ${showShape(b)} do not broadcast`);
     out[i] = m === 1 ? n : m;
   }
   return out;
@@ -44,11 +48,13 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
 /** A dimension counted from the front; negative ones count from the back. */
 export function normalDim(op: string, dim: number, rank: number): number {
   const d = dim < 0 ? dim + rank : dim;
-  if (!Number.isInteger(d) || d < 0 || d >= rank) throw new ShapeError(`${op}: dim ${dim} is outside a tensor of ${rank} dimensions`);
+  if (!Number.isInteger(d) || d < 0 || d >= rank)
+    throw new ShapeError(`${op}: dim ${dim} is outside a tensor of ${rank} dimensions`);
   return d;
 }
 
 /** Throws ShapeError unless every dimension is a positive whole number. */
 export function checkShape(op: string, shape: Shape): void {
-  if (!shape.every((n) => Number.isInteger(n) && n > 0)) throw new ShapeError(`${op}: dimensions must be whole numbers above 0, got ${showShape(shape)}`);
+  if (!shape.every((n) => Number.isInteger(n) && n > 0))
+    throw new ShapeError(`${op}: dimensions must be whole numbers above 0, got ${showShape(shape)}`);
 }

@@ -9,6 +9,7 @@ import { Storage } from "./gpu/storage.ts";
 import { flush, own } from "./scope.ts";
 import { checkShape, showShape, sizeOf, type Shape } from "./shape.ts";
 
+/** Element types: 32-bit floats, signed and unsigned integers. */
 export type Dtype = "f32" | "i32" | "u32";
 
 const ARRAYS = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
@@ -36,17 +37,27 @@ export class Tensor {
     return sizeOf(this.shape);
   }
 
-  /** Copies the values to the host, in row-major order. Runs what has been recorded first. Throws GpuError for a tensor whose step has ended. */
+  /**
+   * Copies the values to the host, in row-major order. Runs what has been recorded first. Throws GpuError for a tensor
+   * whose step has ended.
+   */
   async read(): Promise<Float32Array | Int32Array | Uint32Array> {
     await flush();
-    if (this.storage.released) throw new GpuError(`read: this tensor ${showShape(this.shape)} ended with its step; return it from step() or keep() it`);
-    if (!this.storage.buffer) throw new GpuError(`read: this tensor ${showShape(this.shape)} was never computed; an earlier error stopped its program`);
+    if (this.storage.released)
+      throw new GpuError(
+        `read: this tensor ${showShape(this.shape)} ended with its step; return it from step() or keep() it`,
+      );
+    if (!this.storage.buffer)
+      throw new GpuError(
+        `read: this tensor ${showShape(this.shape)} was never computed; an earlier error stopped its program`,
+      );
     return new ARRAYS[this.dtype](await readStorage(this.storage));
   }
 
   /** The value of a tensor of one element. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new ShapeError(`item: the tensor must have one element, got shape ${showShape(this.shape)}`);
+    if (this.size !== 1)
+      throw new ShapeError(`item: the tensor must have one element, got shape ${showShape(this.shape)}`);
     return (await this.read())[0];
   }
 
@@ -68,6 +79,7 @@ export function empty(shape: Shape, dtype: Dtype = "f32"): Tensor {
   return new Tensor([...shape], dtype, storage);
 }
 
+/** A number, or arrays in arrays of equal lengths: the nesting is the shape. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
 export interface TensorOptions {
@@ -75,15 +87,25 @@ export interface TensorOptions {
   shape?: Shape;
   /** Default: f32, or that of the typed array. */
   dtype?: Dtype;
+  /** True for parameters: backward() leaves a gradient. Default false. */
   requiresGrad?: boolean;
 }
 
-/** A tensor from numbers, nested arrays or a typed array, which is copied. Throws ShapeError when the count does not fit the shape. */
-export function tensor(data: NestedNumbers | HostData, { shape, dtype, requiresGrad = false }: TensorOptions = {}): Tensor {
+/**
+ * A tensor from numbers, nested arrays or a typed array, which is copied. Throws
+ * ShapeError when the count does not fit the shape.
+ */
+export function tensor(
+  data: NestedNumbers | HostData,
+  { shape, dtype, requiresGrad = false }: TensorOptions = {},
+): Tensor {
   const type = dtype ?? (data instanceof Int32Array ? "i32" : data instanceof Uint32Array ? "u32" : "f32");
   const values = ARRAYS[type].from(isTyped(data) ? data : flatten(data)) as HostData;
   const dims = shape ?? (isTyped(data) ? [data.length] : nesting(data));
-  if (sizeOf(dims) !== values.length) throw new ShapeError(`tensor: shape ${showShape(dims)} has ${sizeOf(dims)} elements but the data has ${values.length}`);
+  if (sizeOf(dims) !== values.length)
+    throw new ShapeError(
+      `tensor: shape ${showShape(dims)} has ${sizeOf(dims)} elements but the data has ${values.length}`,
+    );
   const t = hostTensor(dims, type, () => values);
   t.requiresGrad = requiresGrad;
   return t;
@@ -109,10 +131,18 @@ function nesting(data: NestedNumbers): number[] {
 }
 
 /** A tensor with every element equal to `value`. */
-export function full(shape: Shape, value: number, { dtype = "f32", requiresGrad = false }: Omit<TensorOptions, "shape"> = {}): Tensor {
+export function full(
+  shape: Shape,
+  value: number,
+  { dtype = "f32", requiresGrad = false }: Omit<TensorOptions, "shape"> = {},
+): Tensor {
   if (!Number.isFinite(value)) throw new OptionError(`full: the value must be finite, got ${value}`);
   const y = empty(shape, dtype);
-  launch("fill", { consts: { T: dtype, VALUE: fillValue(value, dtype) }, buffers: { y }, grid: linearGrid(y.size, 256) });
+  launch("fill", {
+    consts: { T: dtype, VALUE: fillValue(value, dtype) },
+    buffers: { y },
+    grid: linearGrid(y.size, 256),
+  });
   y.requiresGrad = requiresGrad;
   return y;
 }
@@ -131,8 +161,16 @@ export function ones(shape: Shape, options: Omit<TensorOptions, "shape"> = {}): 
   return full(shape, 1, options);
 }
 
-/** The numbers from `start` (default 0) up to, not including, `end`. */
-export function arange(end: number, { start = 0, step = 1, dtype = "f32" }: { start?: number; step?: number; dtype?: Dtype } = {}): Tensor {
-  const count = Math.max(0, Math.ceil((end - start) / step));
-  return tensor(Array.from({ length: count }, (_, i) => start + i * step), { dtype });
+/** The numbers from `start` (default 0) up to, not including, `end`. Throws OptionError when there are none. */
+export function arange(
+  end: number,
+  { start = 0, step = 1, dtype = "f32" }: { start?: number; step?: number; dtype?: Dtype } = {},
+): Tensor {
+  const count = Math.ceil((end - start) / step);
+  if (!(count > 0 && Number.isFinite(count)))
+    throw new OptionError(`arange: there must be at least one number, got ${start} to ${end} in steps of ${step}`);
+  return tensor(
+    Array.from({ length: count }, (_, i) => start + i * step),
+    { dtype },
+  );
 }

@@ -1,4 +1,5 @@
-// The layers: wgsl <- gpu <- tensor, autograd <- kernels <- nn <- kits. A file may import from its own layer and those below.
+// The layers: wgsl <- gpu <- tensor, autograd <- kernels <- nn <- kits. A file may
+// import from its own layer and those below.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { expect, test } from "vitest";
@@ -42,15 +43,24 @@ test("nothing in src imports tests or benches, and core files name no Node modul
   expect(all.filter((f) => importsOf(f).some((t) => /\/(test|bench)\//.test(t)))).toEqual([]);
   const nodeOnly = ["src/gpu/node.ts", "src/gpu/swiftshader.ts"];
   const core = all.filter((f) => !relative(root, f).startsWith("src/kits/") && !nodeOnly.includes(relative(root, f)));
-  expect(core.filter((f) => /^import .*"node:/m.test(readFileSync(f, "utf8"))).map((f) => relative(root, f))).toEqual([]);
+  expect(core.filter((f) => /^import .*"node:/m.test(readFileSync(f, "utf8"))).map((f) => relative(root, f))).toEqual(
+    [],
+  );
 });
 
-test("every kernel stands in a file with a header, uses at most 10 storage buffers and is used somewhere", () => {
+test("every kernel has a header that says grid, numerics, source and user, and at most 10 storage buffers", () => {
   const sources = [...filesIn("src"), ...filesIn("bench")].map((f) => readFileSync(f, "utf8")).join("\n");
   for (const name of kernelNames()) {
     const text = readFileSync(join(root, "wgsl", `${name}.wgsl`), "utf8");
-    expect(text.startsWith(`// ${name}.wgsl: `), `${name}.wgsl must begin with "// ${name}.wgsl: what it computes"`).toBe(true);
-    expect(text, `${name}.wgsl says what grid it wants`).toMatch(/\/\/ grid /);
+    expect(
+      text.startsWith(`// ${name}.wgsl: `),
+      `${name}.wgsl must begin with "// ${name}.wgsl: what it computes"`,
+    ).toBe(true);
+    const header = text.slice(0, text.search(/^(?!\/\/)/m));
+    for (const part of ["grid", "numerics", "source", "used by"])
+      expect(header, `the header of ${name}.wgsl has a line "// ${part}"`).toMatch(new RegExp(`^// ${part} `, "m"));
+    for (const user of header.match(/(?<=^\/\/ used by .*)\b(src|bench)\/[\w/]+\.ts/gm) ?? [])
+      expect(readFileSync(join(root, user), "utf8"), `${user} uses ${name}.wgsl, as its header says`).toContain(name);
     expect(bindingsOf(name).length, `${name}.wgsl`).toBeLessThanOrEqual(10);
     expect(sources.includes(`"${name}"`) || sources.includes(`${name}:`), `${name} is used`).toBe(true);
   }

@@ -42,7 +42,7 @@ test("another shape is reported", async () => {
 
 test("a wrong value is reported", async () => {
   await expect(checkOp("add", right, reference.sub, { shapes })).rejects.toThrow(
-    /^add \(\[5\], \[5\]\): y at \[\d\]: got -?[\d.]+, expected -?[\d.]+, allowed .* \(largest .*; 5 of 5 values differ\)$/,
+    /^add \(\[5\], \[5\]\): y at \[\d\]: got -?[\d.]+, expected -?[\d.]+, allowed .*; 5 of 5 values differ\)$/,
   );
 });
 
@@ -51,7 +51,9 @@ test("a wrong, and a missing, gradient is reported", async () => {
   const found = checkOp("add", wrong, reference.add, { shapes });
   await expect(found).rejects.toThrow(/^add \(\[5\], \[5\]\): gradient of input 1 at \[0\]: got /);
   const missing = add((dy) => [dy, null]);
-  await expect(checkOp("add", missing, reference.add, { shapes })).rejects.toThrow(/backward left no gradient for input 1$/);
+  await expect(checkOp("add", missing, reference.add, { shapes })).rejects.toThrow(
+    /backward left no gradient for input 1$/,
+  );
   await checkOp("add", missing, reference.add, { shapes, grad: [true, false] });
 });
 
@@ -66,7 +68,10 @@ test("not a number is a difference, and so is another shape", () => {
   const y = reference.array([2], [1, 2]);
   const spoilt = { shape: [2], data: [1, NaN] };
   checkThrows(() => expectClose("op: y", spoilt, y, ulps(1e9)), /^op: y at \[1\]: got NaN, expected 2/);
-  checkThrows(() => expectClose("op: y", { shape: [1, 2], data: [1, 2] }, y, exact), "op: y: shape [1,2], expected [2]");
+  checkThrows(
+    () => expectClose("op: y", { shape: [1, 2], data: [1, 2] }, y, exact),
+    "op: y: shape [1,2], expected [2]",
+  );
 });
 
 test("tolerances allow what they say", () => {
@@ -82,7 +87,12 @@ test("tolerances allow what they say", () => {
 test("central differences of a known function", () => {
   const x = reference.array([3], [-1, 0.5, 2]);
   const gradient = numericalGradient(reference.sin, [x], 0, [reference.array([3], [1, 2, 3])]);
-  expectClose("cos", gradient, reference.array([3], [Math.cos(-1), 2 * Math.cos(0.5), 3 * Math.cos(2)]), absolute(1e-9));
+  expectClose(
+    "cos",
+    gradient,
+    reference.array([3], [Math.cos(-1), 2 * Math.cos(0.5), 3 * Math.cos(2)]),
+    absolute(1e-9),
+  );
 });
 
 test("random inputs keep their promises", () => {

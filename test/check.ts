@@ -14,7 +14,9 @@ export interface Input extends NdArray {
 /** The largest allowed |difference|, given the largest |value| of the whole array and the expected value itself. */
 export type Tolerance = (largest: number, expected: number) => number;
 
-/** n units in the last place (2^-23) of the largest |value|: for sums, whose errors do not shrink with single results. */
+/**
+ * n units in the last place (2^-23) of the largest |value|: for sums, whose errors do not shrink with single results.
+ */
 export const ulps = (n: number): Tolerance => (largest) => n * 2 ** -23 * largest;
 
 /** n units in the last place of each value by itself: for functions of one element. */
@@ -67,9 +69,9 @@ type Reference = (...inputs: any[]) => NdArray | readonly NdArray[];
 const listOf = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? value : [value as T]);
 
 /**
- * Checks `op` against `reference` for every shape and input given: outputs, then the gradient of sum(y * cot) for a random
- * cot with respect to each input. `reference` takes the same inputs as float64 arrays. Throws with the operation, the inputs,
- * the index and both values at the first difference beyond the tolerance.
+ * Checks `op` against `reference` for every shape and input given: outputs, then the gradient of sum(y * cot) for a
+ * random cot with respect to each input. `reference` takes the same inputs as float64 arrays. Throws with the
+ * operation, the inputs, the index and both values at the first difference beyond the tolerance.
  */
 export async function checkOp(name: string, op: Operation, reference: Reference, options: CheckOptions): Promise<void> {
   const runs = makeRuns(name, options);
@@ -109,9 +111,19 @@ function keepAway(v: number, { avoid = [], margin = 0.01 }: RandomOptions): numb
   return near === undefined ? v : near + (v < near ? -margin : margin);
 }
 
+/** The input as one that is not differentiated. */
+export const fixed = (x: Input): Input => ({ ...x, grad: false });
+
 /** Integers in [0, classes) as an i32 input that is not differentiated. */
 export function classTargets(shape: readonly number[], classes: number, rng: Rng): Input {
-  return { ...array(shape, Array.from({ length: sizeOf(shape) }, () => rng.integer(classes))), dtype: "i32", grad: false };
+  return {
+    ...array(
+      shape,
+      Array.from({ length: sizeOf(shape) }, () => rng.integer(classes)),
+    ),
+    dtype: "i32",
+    grad: false,
+  };
 }
 
 /** Zeros and ones as an f32 input that is not differentiated. */
@@ -160,8 +172,8 @@ interface HostArray {
 }
 
 /**
- * Outputs and input gradients of `op`, run as one step, as training would. Throws, naming `what`, where the shapes of the
- * outputs differ from those of `cots`.
+ * Outputs and input gradients of `op`, run as one step, as training would. Throws, naming `what`, where the shapes of
+ * the outputs differ from those of `cots`.
  */
 export async function runOnGpu(
   op: Operation,
@@ -170,7 +182,7 @@ export async function runOnGpu(
   what = "operation",
 ): Promise<{ outputs: HostArray[]; grads: (HostArray | null)[] }> {
   const tensors = inputs.map(upload);
-  const cotangents = cots.map((c) => upload({ ...c, grad: false }));
+  const cotangents = cots.map((c) => upload(fixed(c)));
   const differentiated = inputs.some(isDifferentiated);
   const outputs = await step(() => {
     const ys = [...listOf(op(...tensors))];
@@ -190,14 +202,17 @@ function checkOutputShapes(what: string, ys: readonly Tensor[], cots: readonly N
   });
 }
 
-/** Gradients of sum(y * cot) over all outputs. The sum itself is never computed: its gradient with respect to y is cot. */
+/**
+ * Gradients of sum(y * cot) over all outputs. The sum itself is never computed: its gradient with respect to y is cot.
+ */
 function backwardFrom(ys: readonly Tensor[], cotangents: readonly Tensor[]): void {
   const wanted = ys.filter((y) => y.requiresGrad);
   if (wanted.length === 0) return; // reported as missing gradients
   backward(record(zeros([1]), wanted, () => cotangents.filter((_, k) => ys[k].requiresGrad)));
 }
 
-async function download(t: Tensor): Promise<HostArray> {
+/** The tensor on the host. */
+export async function download(t: Tensor): Promise<HostArray> {
   return { shape: t.shape, data: await t.read() };
 }
 
@@ -295,7 +310,7 @@ function checkGradient(
     const expected = centralDifference(reference, inputs, which, cots, (i) => (i === k ? 1 : 0), h);
     const allowed = gradTol(Math.max(largest, Math.abs(expected)), expected) + noise;
     if (Math.abs(actual.data[k] - expected) <= allowed) continue;
-    const values = `got ${actual.data[k]}, central difference ${expected}, allowed difference ${allowed.toExponential(2)}`;
+    const values = `got ${actual.data[k]}, central difference ${expected}, allowed ${allowed.toExponential(2)}`;
     throw new Error(`${what} at [${unravel(k, shape)}]: ${values} (largest |gradient| ${largest})`);
   }
   if (size > probes) checkDirection(what, actual, reference, inputs, which, cots, gradTol, h, noise, rng);
@@ -321,12 +336,19 @@ function checkDirection(
   // Errors of the elements add like a random walk; 4 is four standard deviations.
   const allowed = 4 * Math.sqrt(direction.length) * (tol(largest, largest) + noise);
   if (Math.abs(got - expected) <= allowed) return;
-  const values = `got ${got}, central difference ${expected}, allowed difference ${allowed.toExponential(2)}`;
+  const values = `got ${got}, central difference ${expected}, allowed ${allowed.toExponential(2)}`;
   throw new Error(`${what} along a random direction of all ${direction.length} elements: ${values}`);
 }
 
-/** What float64 rounding of sum(y * cot) does to a central difference: the sum of |terms| times 2^-52, over the step. */
-function differenceNoise(reference: Reference, inputs: readonly NdArray[], cots: readonly NdArray[], h: number): number {
+/**
+ * What float64 rounding of sum(y * cot) does to a central difference: the sum of |terms| times 2^-52, over the step.
+ */
+function differenceNoise(
+  reference: Reference,
+  inputs: readonly NdArray[],
+  cots: readonly NdArray[],
+  h: number,
+): number {
   return (total(weighted(reference, inputs, cots).map(Math.abs)) * 2 ** -52) / h;
 }
 

@@ -1,6 +1,7 @@
 // The golden values: what PyTorch computes in float64 for small cases of every operation, made by fixtures/golden.py.
 import { readFileSync } from "node:fs";
-import { type Input, type Tolerance, absolute } from "./check.ts";
+import type { Tensor } from "../src/index.ts";
+import { type Input, type Tolerance, absolute, expectClose, runOnGpu } from "./check.ts";
 import { readSafetensors } from "./safetensors.ts";
 
 interface Manifest {
@@ -43,9 +44,9 @@ const manifest = JSON.parse(readFileSync(new URL("golden.json", folder), "utf8")
 const tensors = readSafetensors(new URL("golden.safetensors", folder));
 
 /**
- * Four times the error of PyTorch's own float32 run, because another order of summation may be that much worse by luck, and
- * at least 2e-6 of the largest |value| (17 units in the last place), because that error is 0 for many small cases and because
- * WGSL allows exp, log, division and sqrt 2 to 5 units where the C library has half a unit.
+ * Four times the error of PyTorch's own float32 run, because another order of summation may be that much worse by luck,
+ * and at least 2e-6 of the largest |value| (17 units in the last place), because that error is 0 for many small cases
+ * and because WGSL allows exp, log, division and sqrt 2 to 5 units where the C library has half a unit.
  */
 function tolerance(found: Input, stat?: { f32err: number; absmax: number }): Tolerance {
   const absmax = stat?.absmax ?? found.data.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
@@ -79,3 +80,26 @@ export const goldenCases: readonly GoldenCase[] = manifest.cases.map(readCase);
 
 /** Learning rates of the first 12 steps from 0.1, by schedule; the settings stand in fixtures/golden.py. */
 export const goldenSchedules: Readonly<Record<string, readonly number[]>> = manifest.lr_schedules;
+
+/**
+ * Throws at the first output, or gradient, of `op` that lies outside the case's tolerance. `op` takes inputs by name.
+ */
+export async function checkGolden(
+  c: GoldenCase,
+  op: (inputs: Record<string, Tensor>) => Tensor | readonly Tensor[],
+): Promise<void> {
+  const names = Object.keys(c.inputs);
+  const run = (...list: Tensor[]) => op(Object.fromEntries(names.map((name, i) => [name, list[i]])));
+  const { outputs, grads } = await runOnGpu(run, Object.values(c.inputs), cotangentsOf(c), c.name);
+  c.outputs.forEach((y, k) => expectClose(`${c.name}: y${k}`, outputs[k], y, y.tol));
+  for (const [name, expected] of Object.entries(c.grads)) {
+    const found = grads[names.indexOf(name)];
+    if (!found) throw new Error(`${c.name}: backward left no gradient for ${name}`);
+    expectClose(`${c.name}: d_${name}`, found, expected, expected.tol);
+  }
+}
+
+/** The case of ties keeps no output: its gradient is that of the plain sum of the 2 x 2 maxima. */
+function cotangentsOf(c: GoldenCase): readonly Input[] {
+  return c.op === "max_pool2d_ties" ? [{ shape: [1, 1, 2, 2], data: Float64Array.of(1, 1, 1, 1) }] : c.cots;
+}

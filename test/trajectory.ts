@@ -1,7 +1,8 @@
-// The course of a short training run by PyTorch, made by fixtures/trajectory.py: a Res-UNet of width 4 and depth 3 takes 30
-// Adam steps on two batches that alternate. Weights are named as in PyTorch's state_dict.
+// The course of a short training run by PyTorch, made by fixtures/trajectory.py: a Res-UNet of width 4 and depth 3
+// takes 30 Adam steps on two batches that alternate. Weights are named as in PyTorch's state_dict.
 import { readFileSync } from "node:fs";
 import { type Input, type Tolerance, absolute } from "./check.ts";
+import type { Expected } from "./golden.ts";
 import { readSafetensors } from "./safetensors.ts";
 
 interface Manifest {
@@ -15,11 +16,6 @@ interface Manifest {
   first_spread: Record<string, number>;
   final_spread: Record<string, number>;
   evaluation_spread: number;
-}
-
-/** A value of the float64 run, and how far a float32 run may lie from it. */
-export interface Expected extends Input {
-  readonly tol: Tolerance;
 }
 
 export interface Trajectory {
@@ -50,8 +46,9 @@ function under(prefix: string, all: Map<string, Input>): Map<string, Input> {
 }
 
 /**
- * Eight times the largest difference seen between right runs, because five runs do not show the worst one and a GPU's exp,
- * division and square root round less well than the C library's; plus 2e-6 of the largest |value|, 17 units in the last place.
+ * Eight times the largest difference seen between right runs, because five runs do not show the worst one and a GPU's
+ * exp, division and square root round less well than the C library's; plus 2e-6 of the
+ * largest |value|, 17 units in the last place.
  */
 function allowed(value: Input, spread: number): Tolerance {
   return absolute(8 * spread + 2e-6 * value.data.reduce((m, v) => Math.max(m, Math.abs(v)), 0));
@@ -74,7 +71,10 @@ export function loadTrajectory(): Trajectory {
     parameters: manifest.parameters,
     adam: manifest.adam,
     loss: manifest.loss,
-    batches: [0, 1].map((k) => ({ x: { ...all.get(`batch${k}/x`)!, grad: false }, target: all.get(`batch${k}/target`)! })),
+    batches: [0, 1].map((k) => ({
+      x: { ...all.get(`batch${k}/x`)!, grad: false },
+      target: all.get(`batch${k}/target`)!,
+    })),
     initial: under("initial/", all),
     final: withSpread(under("final/", all), (name) => manifest.final_spread[name]),
     firstLogits: { ...firstLogits, tol: allowed(firstLogits, manifest.first_spread.logits) },

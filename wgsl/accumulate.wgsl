@@ -4,6 +4,8 @@
 //
 // a, b, y   [n] f32   same shape, read as vec4; buffers are padded to 16 bytes
 // grid      linear, one thread per four elements, folded at 65,535 workgroups
+// numerics  one f32 addition per element
+// source    own work
 // used by src/autograd.ts
 const WG: u32 = 64;   // threads per workgroup
 

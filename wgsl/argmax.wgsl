@@ -4,6 +4,8 @@
 //
 // x         [OUTER, R, INNER] f32      y   [OUTER, INNER] i32
 // grid      WG / LANES results per workgroup, linear, folded at 65,535 workgroups
+// numerics  comparisons only, so exact
+// source    PyTorch's `argmax`, except that the first of equal numbers always wins
 // used by src/kernels/reduce.ts
 const WG: u32 = 64;       // threads per workgroup
 const LANES: u32 = 1;     // threads that share one result: 1, or WG for long lines
@@ -18,7 +20,11 @@ var<workgroup> value: array<f32, LANES>;
 var<workgroup> place: array<u32, LANES>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u) {
+fn main(
+  @builtin(local_invocation_index) t: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
   let line = (group.y * groups.x + group.x) * (WG / LANES) + select(t, 0u, LANES == WG);
   let lane = select(0u, t, LANES == WG);
   let inside = line < arrayLength(&y);

@@ -6,6 +6,8 @@
 //
 // x, y      [P, ID, IH, IW] and [P, OD, OH, OW] f32, or the other way round    P = N*C planes; 2-D is ID = OD = KD = 1
 // grid      linear, one thread per element of y, folded; added in order, no atomics
+// numerics  f32; added in order, then divided
+// source    PyTorch, `avg_pool2d` and `avg_pool3d`
 // used by src/kernels/pool.ts
 const ID: i32 = 1;
 const IH: i32 = 8;

@@ -9,6 +9,8 @@
 // coef            [C] vec4         dx = coef.x * g + coef.y * (x - mean) + coef.z
 // dweight, dbias  [C] f32
 // grid            one workgroup per channel, a fixed tree
+// numerics        f32; slices are joined in a fixed tree
+// source          Ioffe and Szegedy 2015, arXiv:1502.03167
 // used by src/kernels/norm.ts
 const SIZE: u32 = 256;     // values per plane
 const T: u32 = 4;          // slices per plane

@@ -8,7 +8,9 @@
 // weight, bias  [C] f32           bound to anything where HAS_WEIGHT, HAS_BIAS are false
 // saved         [C] vec4          mean, scale = rstd * weight, bias, rstd
 // grid          one workgroup per channel; Chan's rule over a fixed tree, so the bits repeat
-// used by src/kernels/norm.ts; source: Ioffe and Szegedy 2015, arXiv:1502.03167
+// numerics      no cancellation for large means; biased variance, unbiased in the running one
+// source        Ioffe and Szegedy 2015, arXiv:1502.03167
+// used by src/kernels/norm.ts
 const LANES: u32 = 4;      // values per unit
 const UNITS: u32 = 64;     // units per plane
 const T: u32 = 4;          // slices per plane

@@ -4,6 +4,8 @@
 //
 // x, y      [n] f32, read and written as vec4
 // grid      linear, one thread per four elements, folded at 65,535 workgroups
+// numerics  exact
+// source    own work
 // used by bench/ceiling.ts
 const WG: u32 = 64;
 

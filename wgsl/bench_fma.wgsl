@@ -6,6 +6,7 @@
 // y         [n] f32  one result per thread
 // grid      linear, n / WG workgroups
 // numerics  the chains stay near 1: a is close to 1 and b small
+// source    own work
 // used by bench/ceiling.ts
 const WG: u32 = 64;
 const STEPS: u32 = 256;

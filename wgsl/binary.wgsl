@@ -5,7 +5,9 @@
 // y         f32, its merged dimensions are D; the outermost size D[0] is not needed: it follows from the grid
 // a, b      f32 of any broadcasting shape: strides A and B in elements, 0 where the operand repeats
 // grid      linear, one thread per four elements of y, folded at 65,535 workgroups
-// numerics  pow multiplies for whole exponents up to 127, else exp2(b * log2(a)): relative error about 2^-22 * (1 + |b log2 a|)
+// numerics  pow multiplies for whole exponents up to 127, else it is exp2(b * log2(a)), with a relative error of about
+//           2^-22 * (1 + |b log2 a|)
+// source    NumPy's rule of broadcasting
 // used by src/kernels/broadcast.ts
 const WG: u32 = 64;           // threads per workgroup
 const OP: u32 = 0;

@@ -6,6 +6,7 @@
 // a, b      f32 of any broadcasting shape: strides A and B in elements, 0 where the operand repeats
 // grid      linear, one thread per four elements of g, folded at 65,535 workgroups
 // numerics  where a = b, minimum and maximum give half of dy to each, as in PyTorch
+// source    PyTorch's slopes
 // used by src/kernels/broadcast.ts
 const WG: u32 = 64;           // threads per workgroup
 const OP: u32 = 0;

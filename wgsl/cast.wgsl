@@ -4,6 +4,8 @@
 //
 // x         [n] FROM      y [n] TO      read as vec4; buffers are padded to 16 bytes
 // grid      linear, one thread per four elements, folded at 65,535 workgroups
+// numerics  WGSL's value conversions
+// source    own work
 // used by src/kernels/unary.ts
 alias FROM = f32;
 alias TO = i32;

@@ -6,6 +6,7 @@
 // db        [SPLITS, C] f32, summed over SPLITS by conv_reduce.wgsl in a fixed order
 // grid      [C, SPLITS]: one workgroup per channel and split
 // numerics  each thread adds every WG-th element, then a tree over the workgroup
+// source    own work
 // used by src/kernels/convRun.ts
 const WG: u32 = 64;        // threads per workgroup
 const C: u32 = 3;

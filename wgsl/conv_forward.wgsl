@@ -2,12 +2,15 @@
 //
 //   y[n,co,o] = bias[co] + sum over ci, k of  w[co,ci,k] * x[n,ci,i],   i = (o * S - P + k * DIL) / L   per axis
 //
-// x, y    [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32; taps where i is no integer or outside x add nothing
-// w       packed by conv_pack_weights.wgsl with PACK = TM*WY: [G][COB][K][CIG][PACK]     bias [G*COG], read when BIAS = 1
-// L       1: ordinary convolution. L > 1 (then S = 1): outputs o = phase + L*j are computed phase by phase, which is the
-//         input gradient of a convolution of stride L, and the transposed convolution
-// method  implicit matrix product: rows co, columns pixels, depth (tap, ci); each thread keeps TM x TN sums
-// grid    [pixel tiles, folded over x and y] x [LD*LH*LW * G * COB]
+// x, y      [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32; taps where i is no integer or outside x add nothing
+// w         packed by conv_pack_weights.wgsl with PACK = TM*WY: [G][COB][K][CIG][PACK]
+// bias      [G*COG], read when BIAS = 1
+// L         1: ordinary convolution. L > 1 (then S = 1): outputs o = phase + L*j are computed phase by phase, which is
+//           the input gradient of a convolution of stride L, and the transposed convolution
+// method    implicit matrix product: rows co, columns pixels, depth (tap, ci); each thread keeps TM x TN sums
+// grid      [pixel tiles, folded over x and y] x [LD*LH*LW * G * COB]
+// numerics  f32; the products of an output are added by one thread in one order, so the bits repeat
+// source    own work; implicit matrix products as in cuDNN, Chetlur et al. 2014, arXiv:1410.0759
 // used by src/kernels/convRun.ts
 const TM: u32 = 8;         // output channels per thread
 const TN: u32 = 8;         // pixels per thread

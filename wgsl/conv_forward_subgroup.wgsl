@@ -2,12 +2,15 @@
 //
 //   y[n,co,o] = bias[co] + sum over ci, k of  w[co,ci,k] * x[n,ci,i],   i = (o * S - P + k * DIL) / L   per axis
 //
-// x, y    [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32; taps where i is no integer or outside x add nothing
-// w       packed by conv_pack_weights.wgsl with PACK = SG: [G][COB][K][CIG][SG]          bias [G*COG], read when BIAS = 1
-// L       1: ordinary convolution. L > 1 (then S = 1): outputs o = phase + L*j are computed phase by phase, which is the
-//         input gradient of a convolution of stride L, and the transposed convolution
-// method  lanes hold SG output channels; a thread keeps TC x PV*SG sums and spreads pixels by subgroupBroadcast
-// grid    [pixel tiles, folded over x and y] x [LD*LH*LW * G * ceil(COB / TC)]
+// x, y      [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32; taps where i is no integer or outside x add nothing
+// w         packed by conv_pack_weights.wgsl with PACK = SG: [G][COB][K][CIG][SG]
+// bias      [G*COG], read when BIAS = 1
+// L         1: ordinary convolution. L > 1 (then S = 1): outputs o = phase + L*j are computed phase by phase, which is
+//           the input gradient of a convolution of stride L, and the transposed convolution
+// method    lanes hold SG output channels; a thread keeps TC x PV*SG sums and spreads pixels by subgroupBroadcast
+// grid      [pixel tiles, folded over x and y] x [LD*LH*LW * G * ceil(COB / TC)]
+// numerics  f32; the products of an output are added by one thread in one order, so the bits repeat
+// source    own work; implicit matrix products as in cuDNN, Chetlur et al. 2014, arXiv:1410.0759
 // used by src/kernels/convRun.ts on software adapters
 enable subgroups;
 
@@ -85,7 +88,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   // One pixel per lane and vector: where its input begins and its position on each axis.
   var image: array<u32, PV>;
   var at: array<vec3i, PV>;
-  for (var v = 0u; v < PV; v++) {
+  for (var v = 0u; v < PV; v++) {  // @unroll
     let p = min(tile + v * SG + lane, pixels - 1);
     image[v] = (p / J * G + g) * (CIG * PLANE);
     at[v] = vec3i(vec3u(p / (JH * JW) % JD * SD, p / JW % JH * SH, p % JW * SW));
@@ -104,22 +107,22 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
         let tap = u32((kd * i32(KH) + kh) * i32(KW) + kw);
         var start: array<u32, PV>;
         var ok: array<bool, PV>;
-        for (var v = 0u; v < PV; v++) {
+        for (var v = 0u; v < PV; v++) {  // @unroll
           let i = vec3u(at[v] + vec3i(d / LD, h / LH, c / LW));   // negative positions wrap to huge ones
           ok[v] = all(i < vec3u(ID, IH, IW));
           start[v] = image[v] + select(0u, (i.x * IH + i.y) * IW + i.z, ok[v]);
         }
         for (var ci = 0u; ci < CIG; ci++) {
           var weights: array<f32, TC>;
-          for (var t = 0u; t < TC; t++) {
+          for (var t = 0u; t < TC; t++) {  // @unroll
             let packed = (g * COB + min(block + t, COB - 1)) * (KD * KH * KW) + tap;
             weights[t] = w[(packed * CIG + ci) * SG + lane];
           }
-          for (var v = 0u; v < PV; v++) {
+          for (var v = 0u; v < PV; v++) {  // @unroll
             let value = select(0.0, x[start[v] + ci * PLANE], ok[v]);
-            for (var j = 0u; j < SG; j++) {
+            for (var j = 0u; j < SG; j++) {  // @unroll
               let pixel = spread(value, j);
-              for (var t = 0u; t < TC; t++) {
+              for (var t = 0u; t < TC; t++) {  // @unroll
                 let s = (t * PV + v) * SG + j;
                 sums[s] = fma(weights[t], pixel, sums[s]);
               }
@@ -130,13 +133,13 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     }
   }
 
-  for (var v = 0u; v < PV; v++) {
-    for (var j = 0u; j < SG; j++) {
+  for (var v = 0u; v < PV; v++) {  // @unroll
+    for (var j = 0u; j < SG; j++) {  // @unroll
       let p = tile + v * SG + j;
       let o = vec3u(p / (JH * JW) % JD, p / JW % JH, p % JW) * vec3u(vec3i(LD, LH, LW))
             + vec3u(vec3i(phase_d, phase_h, phase_w));
       if (p < pixels && all(o < vec3u(OD, OH, OW))) {
-        for (var t = 0u; t < TC; t++) {
+        for (var t = 0u; t < TC; t++) {  // @unroll
           let co = (block + t) * SG + lane;
           if (co < COG) {
             let b = select(0.0, bias[BIAS * (g * COG + co)], BIAS == 1);

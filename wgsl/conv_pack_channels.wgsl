@@ -4,6 +4,8 @@
 //
 // x, packed [N, G, C, S], [N, G, ceil(C / PACK), S, PACK] f32   S = D*H*W voxels
 // grid      one thread per RUN packed elements of one channel, folded over x and y
+// numerics  exact: values are only moved
+// source    own work
 // used by src/kernels/convRun.ts
 const WG: u32 = 64;        // threads per workgroup
 const PACK: u32 = 8;       // channels side by side

@@ -6,6 +6,8 @@
 // packed    [G, ceil(OUT / PACK), K, IN, PACK] f32
 // FLIP      1 reverses the taps: with SWAP, the weights of the input gradient and of transposed convolution
 // grid      one thread per packed element, folded over x and y
+// numerics  exact: values are only moved
+// source    own work
 // used by src/kernels/convRun.ts
 const WG: u32 = 64;        // threads per workgroup
 const PACK: u32 = 8;       // output channels side by side

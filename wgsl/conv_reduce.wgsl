@@ -4,6 +4,8 @@
 //
 // parts, y  [SPLITS, SIZE], [SIZE] f32
 // grid      one thread per element, folded over x and y
+// numerics  f32; always the same order of additions
+// source    own work
 // used by src/kernels/convRun.ts
 const WG: u32 = 64;        // threads per workgroup
 

@@ -2,10 +2,12 @@
 //
 //   dw[split,co,ci,k] = sum over the pixels o of one split of  dy[n,co,o] * x[n,ci, o * S - P + k * DIL]
 //
-// x, dy   [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32
-// dw      [SPLITS, G*COG, CIG, K] f32, summed over SPLITS by conv_reduce.wgsl in a fixed order, so results are reproducible
-// method  rows co, columns q = (ci, k), depth pixels of all images; each thread keeps TM x TN sums
-// grid    [column tiles, row tiles * G, SPLITS]
+// x, dy     [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32
+// dw        [SPLITS, G*COG, CIG, K] f32, summed over SPLITS by conv_reduce.wgsl
+// method    rows co, columns q = (ci, k), depth pixels of all images; each thread keeps TM x TN sums
+// grid      [column tiles, row tiles * G, SPLITS]
+// numerics  f32; every split adds its pixels in one order, so the bits repeat
+// source    own work; implicit matrix products as in cuDNN, Chetlur et al. 2014, arXiv:1410.0759
 // used by src/kernels/convRun.ts
 const TM: u32 = 8;         // output channels per thread
 const TN: u32 = 8;         // columns per thread

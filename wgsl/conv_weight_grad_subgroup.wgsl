@@ -2,13 +2,15 @@
 //
 //   dw[split,co,ci,k] = sum over the pixels o of one split of  dy[n,co,o] * x[n,ci, o * S - P + k * DIL]
 //
-// x, dy   [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32
-//         PACKED = 1: dy by conv_pack_channels.wgsl with PACK = SG, [N, G, COB, OD, OH, OW, SG]. Lanes along channels then read
-//         one place, not SG planes, which at power-of-two sizes all compete for the same cache lines.
-// dw      [SPLITS, G*COG, CIG, K] f32, summed over SPLITS by conv_reduce.wgsl in a fixed order, so results are reproducible
-// method  lanes hold SG output channels; a thread keeps TC x QV*SG sums, one per column q = (ci, k) of the weights. For each
-//         pixel it loads dy with lanes along co, x with lanes along q, and spreads x by subgroupBroadcast.
-// grid    [tiles of (co, q), folded over x and y] x [SPLITS]; a split is a range of the N*OD*OH rows of dy
+// x, dy     [N, G*CIG, ID, IH, IW], [N, G*COG, OD, OH, OW] f32
+//           PACKED = 1: dy by conv_pack_channels.wgsl with PACK = SG, [N, G, COB, OD, OH, OW, SG]. Lanes along channels
+//           then read one place, not SG planes, which at power-of-two sizes all compete for the same cache lines.
+// dw        [SPLITS, G*COG, CIG, K] f32, summed over SPLITS by conv_reduce.wgsl
+// method    lanes hold SG output channels; a thread keeps TC x QV*SG sums, one per column q = (ci, k) of the weights.
+//           For each pixel it loads dy with lanes along co, x with lanes along q, and spreads x by subgroupBroadcast.
+// grid      [tiles of (co, q), folded over x and y] x [SPLITS]; a split is a range of the N*OD*OH rows of dy
+// numerics  f32; every split adds its pixels in one order, so the bits repeat
+// source    own work; implicit matrix products as in cuDNN, Chetlur et al. 2014, arXiv:1410.0759
 // used by src/kernels/convRun.ts on software adapters
 enable subgroups;
 
@@ -79,7 +81,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   // The column of each lane: where its channel begins, and its tap relative to the output position.
   var channel: array<u32, QV>;
   var tap: array<vec3i, QV>;
-  for (var v = 0u; v < QV; v++) {
+  for (var v = 0u; v < QV; v++) {  // @unroll
     let q = min(q0 + v * SG + lane, Q - 1);
     let k = q % K;
     channel[v] = (g * CIG + q / K) * PLANE;
@@ -97,13 +99,13 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     let oh = row % OH;
     var line: array<u32, QV>;      // x at the column's tap row, or a place inside x when that row is outside
     var inside: array<bool, QV>;
-    for (var v = 0u; v < QV; v++) {
+    for (var v = 0u; v < QV; v++) {  // @unroll
       let i = vec2u(vec2i(vec2u(od * SD, oh * SH)) + tap[v].xy);   // negative positions wrap to huge ones
       inside[v] = all(i < vec2u(ID, IH));
       line[v] = n * (G * CIG * PLANE) + channel[v] + select(0u, (i.x * IH + i.y) * IW, inside[v]);
     }
     var at: array<u32, TC>;        // dy at the row's first pixel
-    for (var t = 0u; t < TC; t++) {
+    for (var t = 0u; t < TC; t++) {  // @unroll
       let pixel = od * (OH * OW) + oh * OW;
       let plane = (n * G + g) * COG + min((block + t) * SG + lane, COG - 1);
       let packed_plane = (n * G + g) * COB + min(block + t, COB - 1);
@@ -111,16 +113,16 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     }
     for (var ow = 0u; ow < OW; ow++) {
       var grads: array<f32, TC>;
-      for (var t = 0u; t < TC; t++) {
+      for (var t = 0u; t < TC; t++) {  // @unroll
         grads[t] = dy[at[t] + ow * STEP];
       }
-      for (var v = 0u; v < QV; v++) {
+      for (var v = 0u; v < QV; v++) {  // @unroll
         let w = u32(i32(ow * SW) + tap[v].z);
         let ok = inside[v] && w < IW;
         let value = select(0.0, x[line[v] + select(0u, w, ok)], ok);
-        for (var j = 0u; j < SG; j++) {
+        for (var j = 0u; j < SG; j++) {  // @unroll
           let pixel = spread(value, j);
-          for (var t = 0u; t < TC; t++) {
+          for (var t = 0u; t < TC; t++) {  // @unroll
             let s = (t * QV + v) * SG + j;
             sums[s] = fma(grads[t], pixel, sums[s]);
           }
@@ -129,9 +131,9 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     }
   }
 
-  for (var t = 0u; t < TC; t++) {
+  for (var t = 0u; t < TC; t++) {  // @unroll
     let co = (block + t) * SG + lane;
-    for (var j = 0u; j < QV * SG; j++) {
+    for (var j = 0u; j < QV * SG; j++) {  // @unroll
       if (group < G && co < COG && q0 + j < Q) {
         dw[((id.z * G + g) * COG + co) * Q + q0 + j] = sums[t * QV * SG + j];
       }

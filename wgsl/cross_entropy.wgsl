@@ -1,13 +1,17 @@
 // cross_entropy.wgsl: softmax and negative log likelihood of every pixel, or their partial sums.
 //
-//   ce = sum over c of q[c] * (log(sum exp x) - x[c]),   q = (1 - SMOOTHING) weight[t] at c = t, plus SMOOTHING / C * weight[c]
-//   y[n,s] = lambda * ce,   lambda = (1 - M)^POWER + |1 - M| where DIFFICULTY, else 1;   0 where labels are IGNORE or no class
+//   ce = sum over c of q[c] * (log(sum exp x) - x[c])
+//   q[c] = SMOOTHING / C * weight[c], and at the label t also (1 - SMOOTHING) * weight[t]
+//   y[n,s] = lambda * ce; 0 where the label is IGNORE or no class
+//   lambda = (1 - M)^POWER + |1 - M| where DIFFICULTY, else 1
 //
-// x [N, C, S] f32   labels [N, S] i32 or u32   weight [C] f32, read when WEIGHTED   confidence M [N, S] f32, read when DIFFICULTY
+// x [N, C, S] f32   labels [N, S] i32 or u32   weight [C] f32, read when WEIGHTED
+// M         [N, S] f32, the buffer confidence, read when DIFFICULTY
 // y         REDUCE false: [N, S];  true: [workgroups, 4], sums of lambda * ce, weight[t], lambda, ce
 // grid      up to 1,024 workgroups, threads stride over the pixels
 // numerics  online softmax: one pass, largest logit subtracted
-// source    difficulty: MSALDS-UNet, equations 1 and 2                  used by src/kernels/loss/crossEntropy.ts, difficulty.ts
+// source    difficulty: MSALDS-UNet, equations 1 and 2
+// used by src/kernels/loss/crossEntropy.ts, difficulty.ts
 
 alias T = i32;                 // of the labels
 const WG: u32 = 256;           // threads per workgroup
@@ -63,7 +67,11 @@ fn cross_entropy(first: u32, label: u32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
   var sums = vec4f();
   for (var i = group.x * WG + local; i < arrayLength(&labels); i += groups.x * WG) {
     let label = u32(labels[i]);   // negative ones become huge

@@ -1,12 +1,14 @@
 // cross_entropy_grad.wgsl: the gradient of cross_entropy.wgsl with respect to the logits.
 //
-//   dx[n,c,s] = scale * lambda * (softmax(x)[c] * sum(q) - q[c])            q, lambda and the inputs as in cross_entropy.wgsl
+//   dx[n,c,s] = scale * lambda * (softmax(x)[c] * sum(q) - q[c])     q, lambda and the inputs as in cross_entropy.wgsl
 //
 // total     [4] f32   sums left by loss_finish.wgsl
 // dy        MODE 0 (none): [N, S], scale = dy;  else [1]: MODE 1 (sum) dy, 2 (mean) dy / total[1],
 //           3 (mean of lambda times mean of ce) dy * total[2] / total[1]^2, and lambda is left out
 // dx        [N, C, S] f32, all written
 // grid      linear over pixels, one thread for all classes of one, folded at 65,535 workgroups
+// numerics  the softmax is computed again, largest logit subtracted
+// source    PyTorch, `cross_entropy`; difficulty: MSALDS-UNet, equations 1 and 2
 // used by src/kernels/loss/crossEntropy.ts, difficulty.ts
 
 alias T = i32;                 // of the labels

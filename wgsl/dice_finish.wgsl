@@ -1,13 +1,17 @@
-// dice_finish.wgsl: an overlap loss and the coefficients of its gradient from the sums of dice_rows.wgsl or dice_softmax.wgsl.
+// dice_finish.wgsl: an overlap loss and the coefficients of its gradient, from the sums of dice_rows or dice_softmax.
 //
-//   score[r] = (NUM * pt + SMOOTH) / (DEN * pt + P * p + T * t + SMOOTH)       r = (n, c), or c over the whole batch where BATCH
+//   score[r] = (NUM * pt + SMOOTH) / (DEN * pt + P * p + T * t + SMOOTH)   r = (n, c), or with BATCH c over the batch
 //   y = DICE_SCALE * mean over r, weighted, of (1 - score[r]) + CE_SCALE * mean cross entropy
 //
 // partials  [N, C, CHUNKS] vec4 f32   sums of p t, p, t, cross entropy
 // weight, ce_weight  [C] f32, of the score and of the cross entropy, read where WEIGHTED, CE_WEIGHTED
-// coef      [R] vec2 f32   d y / d p = coef.x * t + coef.y * d p / d x     scale [1] f32   the cross entropy's share of one pixel
+// coef      [R] vec2 f32   d y / d p = coef.x * t + coef.y * d p / d x
+// scale     [1] f32        the cross entropy's share of one pixel
 // CE        0 none, 1 binary (mean over all N C S elements), 2 of classes (mean over the weights of the labels met)
-// grid      one workgroup; LANES threads share a row; classes below FIRST do not count; always the same order of additions
+// FIRST     classes below it do not count
+// grid      one workgroup; LANES threads share a row
+// numerics  f32; always the same order of additions; divisors are at least 1e-30
+// source    Milletari et al. 2016, arXiv:1606.04797; Tversky: Salehi et al. 2017, arXiv:1706.05721
 // used by src/kernels/loss/dice.ts
 
 const WG: u32 = 256;           // threads per workgroup

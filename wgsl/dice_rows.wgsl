@@ -1,11 +1,14 @@
 // dice_rows.wgsl: what overlap losses need of every (n, c) plane, as partial sums.
 //
-//   partials[n,c,k] = (sum p t, sum p, sum t, sum bce)  over chunk k;   p = x or sigmoid(x), p^2 and t^2 in the sums where SQUARED
+//   partials[n,c,k] = (sum p t, sum p, sum t, sum bce)  over chunk k;   p = x or sigmoid(x)
+//   SQUARED: sum p^2 and sum t^2 instead
 //
 // x         [N, C, S] f32 probabilities, or logits where SIGMOID
-// t         [N, C, S] f32, or where LABELS i32 or u32 class numbers [N, S]: t = 1 where the label is c (with C = 1: where it is 1)
+// t         [N, C, S] f32, or where LABELS i32 or u32 class numbers [N, S]: t = 1 where the label is c (1 when C = 1)
 // partials  [N, C, CHUNKS] vec4 f32   bce, the cross entropy of the logits with t, is summed where BCE
-// grid      one workgroup per (n, c, chunk), folded at 65,535; always the same order of additions
+// grid      one workgroup per (n, c, chunk), folded at 65,535
+// numerics  f32; always the same order of additions; sigmoid and cross entropy from exp(-|x|)
+// source    Milletari et al. 2016, arXiv:1606.04797; Tversky: Salehi et al. 2017, arXiv:1706.05721
 // used by src/kernels/loss/dice.ts
 
 alias T = f32;                 // of the target
@@ -31,7 +34,11 @@ fn log1p(e: f32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
   let group = id.y * groups.x + id.x;
   if (group >= arrayLength(&partials)) { return; }
   let row = group / CHUNKS;
@@ -44,7 +51,11 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     let e = exp(-abs(v));
     if (SIGMOID) { p = select(e, 1.0, v >= 0.0) / (1.0 + e); }
     var goal = 0.0;
-    if (LABELS) { goal = select(0.0, 1.0, u32(t[row / C * S + s]) == class_number); } else { goal = f32(t[row * S + s]); }
+    if (LABELS) {
+      goal = select(0.0, 1.0, u32(t[row / C * S + s]) == class_number);
+    } else {
+      goal = f32(t[row * S + s]);
+    }
     sums += vec4f(p * goal, select(p, p * p, SQUARED), select(goal, goal * goal, SQUARED), 0.0);
     if (BCE) { sums.w += (1.0 - goal) * max(v, 0.0) + goal * max(-v, 0.0) + log1p(e); }
   }

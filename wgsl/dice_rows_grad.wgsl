@@ -1,11 +1,14 @@
 // dice_rows_grad.wgsl: the gradient of an overlap loss with respect to probabilities or the logits of a sigmoid.
 //
-//   dp = coef[row].x * t + coef[row].y * (1, or 2p where SQUARED);    dx = dy * (dp * p (1 - p) + scale * (p - t))   where SIGMOID
-//                                                                     dx = dy * dp                                    else
+//   dp = coef[row].x * t + coef[row].y * (1, or 2p where SQUARED)
+//   dx = dy * dp, or where SIGMOID  dy * (dp * p (1 - p) + scale * (p - t))
+//
 // x, t      as in dice_rows.wgsl
 // coef      [N, C] or, where BATCH, [C] vec2 f32, and scale [1] f32, left by dice_finish.wgsl; scale is read where BCE
 // dy        [1] f32           dx   [N, C, S] f32
 // grid      linear, one thread per element, folded at 65,535 workgroups
+// numerics  sigmoid from exp(-|x|), so that no exponential overflows
+// source    Milletari et al. 2016, arXiv:1606.04797; Tversky: Salehi et al. 2017, arXiv:1706.05721
 // used by src/kernels/loss/dice.ts
 
 alias T = f32;                 // of the target
@@ -37,7 +40,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     p = select(e, 1.0, p >= 0.0) / (1.0 + e);
   }
   var goal = 0.0;
-  if (LABELS) { goal = select(0.0, 1.0, u32(t[row / C * S + i % S]) == select(c, 1u, C == 1)); } else { goal = f32(t[i]); }
+  if (LABELS) {
+    goal = select(0.0, 1.0, u32(t[row / C * S + i % S]) == select(c, 1u, C == 1));
+  } else {
+    goal = f32(t[i]);
+  }
   let ab = coef[select(row, c, BATCH)];
   var slope = ab.x * goal + ab.y * select(1.0, 2.0 * p, SQUARED);
   if (SIGMOID) { slope *= p * (1.0 - p); }

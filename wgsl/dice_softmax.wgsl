@@ -1,12 +1,16 @@
 // dice_softmax.wgsl: what overlap losses need of every class of a softmax, and its cross entropy, as partial sums.
 //
-//   partials[n,c,k] = (sum p t, sum p, sum t, sum lambda * ce * t)  over chunk k;   p = softmax over c of x, squares where SQUARED
+//   partials[n,c,k] = (sum p t, sum p, sum t, sum lambda * ce * t)  over chunk k;   p = softmax over c of x
+//   SQUARED: sum p^2 and sum t^2 instead
 //
 // x         [N, C, S] f32 logits, C <= 16
-// t         [N, C, S] f32, or where LABELS i32 or u32 class numbers [N, S]; pixels labelled IGNORE or with no class are left out
-// confidence M [N, S] f32, read where DIFFICULTY: lambda = (1 - M)^POWER + |1 - M|, else 1;  ce = -log p is summed where CE
+// t         [N, C, S] f32, or where LABELS i32 or u32 class numbers [N, S]; pixels of IGNORE or no class are left out
+// M         [N, S] f32, the buffer confidence, read where DIFFICULTY: lambda = (1 - M)^POWER + |1 - M|, else 1
+// CE        sums ce = -log p
 // partials  [N, C, CHUNKS] vec4 f32
-// grid      one workgroup per (n, chunk), folded at 65,535; always the same order of additions
+// grid      one workgroup per (n, chunk), folded at 65,535
+// numerics  f32; always the same order of additions; largest logit subtracted
+// source    Milletari et al. 2016, arXiv:1606.04797; Tversky: Salehi et al. 2017, arXiv:1706.05721
 // used by src/kernels/loss/dice.ts
 
 alias T = f32;                 // of the target
@@ -37,7 +41,11 @@ fn difficulty(m: f32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
   let group = id.y * groups.x + id.x;
   if (group >= arrayLength(&partials) / C) { return; }
   let n = group / CHUNKS;

@@ -1,12 +1,15 @@
-// dice_softmax_grad.wgsl: the gradient of an overlap loss, with or without cross entropy, with respect to the logits of a softmax.
+// dice_softmax_grad.wgsl: the gradient of an overlap loss, perhaps with cross entropy, to the logits of a softmax.
 //
 //   dp[c] = coef[row].x * t + coef[row].y * (1, or 2p where SQUARED)
-//   dx[c] = dy * (p[c] * (dp[c] - sum over k of p[k] dp[k]) + scale * lambda * weight[label] * (p[c] - t))     the second term where CE
+//   dx[c] = dy * (p[c] * (dp[c] - sum over k of p[k] dp[k]) + ce)
+//   ce = scale * lambda * weight[label] * (p[c] - t) where CE, else 0
 //
 // x, t, confidence, lambda   as in dice_softmax.wgsl     weight [C] f32, of the cross entropy, read where WEIGHTED
 // coef      [N, C] or, where BATCH, [C] vec2 f32, and scale [1] f32, left by dice_finish.wgsl
 // dy        [1] f32           dx   [N, C, S] f32; 0 at pixels left out
 // grid      linear over pixels, one thread for all classes of one, folded at 65,535 workgroups
+// numerics  the softmax is computed again, largest logit subtracted
+// source    Milletari et al. 2016, arXiv:1606.04797; Tversky: Salehi et al. 2017, arXiv:1706.05721
 // used by src/kernels/loss/dice.ts
 
 alias T = f32;                 // of the target

@@ -4,6 +4,7 @@
 //
 // confidence, y   [n] f32
 // grid      linear, one thread per element, folded at 65,535 workgroups
+// numerics  pow of a base of at least 1e-30; POWER 2 is a product
 // source    MSALDS-UNet, equation 2
 // used by src/kernels/loss/difficulty.ts
 

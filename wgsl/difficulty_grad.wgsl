@@ -1,11 +1,15 @@
 // difficulty_grad.wgsl: the gradient to the confidence map, of its weights or of a cross entropy weighted by them.
 //
 //   dm[i] = -scale * sign(1 - M) * (POWER |1 - M|^(POWER - 1) + 1)                      M = confidence[i]
-//   scale:  MODE 0 dy[i] * ce[i];  1 dy[0] * ce[i];  2 dy[0] * ce[i] / total[1];  3 dy[0] * (total[3] / total[1]) / total[1];
-//           4 dy[i], for the weights alone;  0 where labels are IGNORE or no class, but for MODE 4
+//   scale:  MODE 0 dy[i] * ce[i];  1 dy[0] * ce[i];  2 dy[0] * ce[i] / total[1];
+//           3 dy[0] * (total[3] / total[1]) / total[1];  4 dy[i], for the weights alone
+//           0 where the label is IGNORE or no class, but for MODE 4
 //
-// confidence, labels, ce, dm [n]   total [4], sums left by loss_finish.wgsl   dy [n] or [1]    labels i32 or u32, the others f32
+// confidence, labels, ce, dm   [n] f32; labels i32 or u32      dy   [n] or [1] f32
+// total     [4] f32, sums left by loss_finish.wgsl
 // grid      linear, one thread per element, folded at 65,535 workgroups
+// numerics  pow of a base of at least 1e-30; divisors are at least 1e-30
+// source    MSALDS-UNet, equation 2
 // used by src/kernels/loss/difficulty.ts
 
 alias T = i32;                 // of the labels

@@ -3,8 +3,9 @@
 //   y[i] = 0 where the upper 24 bits of draw counter + i / PER are below the threshold, else factor * x[i]
 //
 // x, y      [n] f32   read as vec4; buffers are padded to 16 bytes
-// grid      linear, one thread per four elements, folded at 65,535 workgroups
 // state     [seed, stream, counter low, counter high, threshold, bits of the factor 1 / (1 - p)] u32
+// grid      linear, one thread per four elements, folded at 65,535 workgroups
+// numerics  which elements are zero is decided in integers; one multiplication for the others
 // source    Srivastava et al. 2014, JMLR 15; random numbers as in random.wgsl
 // used by src/kernels/dropout.ts, for the gradient as well
 const WG: u32 = 64;    // threads per workgroup

@@ -5,6 +5,8 @@
 // g0 ... g5 f32, any sizes; COUNT are there, the others are bound to anything and not read
 // before, after   [groups] f32   sums of the launches so far; `before` is not read when FRESH
 // grid      any number of workgroups, the same in all launches of one norm; always the same order of additions
+// numerics  f32; always the same order of additions
+// source    PyTorch, `clip_grad_norm_`
 // used by src/nn/optim/clip.ts
 
 const WG: u32 = 256;       // threads per workgroup
@@ -24,7 +26,11 @@ const_assert WG == 256;    // two rounds of 16 sum a workgroup
 var<workgroup> sh_sums: array<f32, WG>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
   let start = group.x * WG + local;
   let stride = groups.x * WG;
   var sum = 0.0;

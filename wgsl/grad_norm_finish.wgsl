@@ -5,7 +5,9 @@
 // partials  [groups] f32, left by grad_norm.wgsl     maximum [1] f32
 // norm, factor   [1] f32
 // grid      one workgroup; always the same order of additions
-// source    PyTorch, clip_grad_norm_                                        used by src/nn/optim/clip.ts
+// numerics  f32
+// source    PyTorch, clip_grad_norm_
+// used by src/nn/optim/clip.ts
 
 const WG: u32 = 256;       // threads per workgroup
 const_assert WG == 256;    // two rounds of 16 sum a workgroup

@@ -1,12 +1,14 @@
-// grad_scale.wgsl: up to three gradients scaled by, or clamped to, a number on the GPU; notes values that are not finite.
+// grad_scale.wgsl: up to three gradients scaled by, or clamped to, a number on the GPU; notes what is not finite.
 //
-//   OP 0: y = g * by[0];   OP 1: y = clamp(g, -by[0], by[0]);   OP 2: y = g / by[0], and found[0] = 1 if any g is not finite
+//   OP 0: y = g * by[0];   OP 1: y = clamp(g, -by[0], by[0])
+//   OP 2: y = g / by[0], and found[0] = 1 if any g is not finite
 //
 // g0, g1, g2   f32, any sizes, COUNT of them; y0, y1, y2 of the same sizes; by [1] f32
 // found     [1] u32   set, never cleared; untouched where OP is below 2
-// numerics  an infinity or NaN is known by its exponent bits, never by a comparison
 // grid      linear over the longest, one thread per element of each, folded at 65,535 workgroups
-// used by src/nn/optim/clip.ts, src/nn/gradScaler.ts
+// numerics  an infinity or NaN is known by its exponent bits, never by a comparison
+// source    PyTorch, `clip_grad_norm_`, `clip_grad_value_` and `GradScaler`
+// used by src/nn/optim/clip.ts, for GradScaler as well
 
 const WG: u32 = 64;        // threads per workgroup
 const OP: u32 = 0;

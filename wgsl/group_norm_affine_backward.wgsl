@@ -6,6 +6,8 @@
 // saved           [N, C] vec4      mean, scale, bias, rstd
 // dweight, dbias  [C] f32
 // grid            one workgroup per channel, a fixed tree
+// numerics        f32; slices are joined in a fixed tree
+// source          Wu and He 2018, arXiv:1803.08494
 // used by src/kernels/norm.ts
 const T: u32 = 4;          // slices per plane
 const C: u32 = 1;          // channels

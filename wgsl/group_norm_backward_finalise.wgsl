@@ -7,6 +7,8 @@
 // saved     [N, C] vec4      mean, scale = rstd * weight, bias, rstd
 // coef      [N, C] vec4      dx = coef.x * g + coef.y * (x - mean) + coef.z
 // grid      one workgroup per (n, group), folded; a fixed tree
+// numerics  f32; slices are joined in a fixed tree
+// source    Wu and He 2018, arXiv:1803.08494
 // used by src/kernels/norm.ts
 const SIZE: u32 = 256;     // values per plane
 const T: u32 = 4;          // slices per plane

@@ -6,7 +6,9 @@
 // weight, bias  [C] f32           bound to anything where HAS_WEIGHT, HAS_BIAS are false
 // saved         [N, C] vec4       mean, scale = rstd * weight, bias, rstd
 // grid          one workgroup per (n, group), folded; Chan's rule over a fixed tree
-// used by src/kernels/norm.ts; source: Wu and He 2018, arXiv:1803.08494
+// numerics      no cancellation for large means; biased variance
+// source        Wu and He 2018, arXiv:1803.08494
+// used by src/kernels/norm.ts
 const LANES: u32 = 4;      // values per unit
 const UNITS: u32 = 64;     // units per plane
 const T: u32 = 4;          // slices per plane

@@ -7,6 +7,7 @@
 // x, y      [P, ID, IH, IW] and [P, OD, OH, OW] f32, or the other way round    P = N*C planes; 2-D is ID = OD = 1
 // grid      linear, PER elements of one row of y per thread, folded; added in order, no atomics
 // numerics  positions in integers, so weights are exact at any size
+// source    PyTorch, `interpolate`
 // used by src/kernels/interpolate.ts
 const ID: i32 = 1;
 const IH: i32 = 8;

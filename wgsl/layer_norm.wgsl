@@ -7,7 +7,8 @@
 // saved         [R] vec2    mean and rstd, kept for the backward pass
 // grid          one workgroup per row, folded
 // numerics      two passes, biased variance, a fixed tree
-// used by src/kernels/norm.ts; source: Ba et al. 2016, arXiv:1607.06450
+// source        Ba et al. 2016, arXiv:1607.06450
+// used by src/kernels/norm.ts
 const M: u32 = 64;         // values per row
 const EPS: f32 = 1e-5;
 const HAS_WEIGHT: bool = true;

@@ -1,11 +1,14 @@
 // layer_norm_affine_backward.wgsl: weight and bias gradients of layer normalisation, over slices of the rows.
 //
-//   dweight[k,m] = sum of dy * (x - mean) * rstd      dbias[k,m] = sum of dy      over the rows k, k+SLICES, k+2*SLICES, ...
+//   dweight[k,m] = sum of dy * (x - mean) * rstd      dbias[k,m] = sum of dy
+//   over the rows k, k+SLICES, k+2*SLICES, ...
 //
 // x, dy           [R, M] f32
 // saved           [R] vec2         mean and rstd
 // dweight, dbias  [SLICES, M] f32  added up over SLICES afterwards
 // grid            linear, one thread per (slice, m), folded; neighbours read neighbouring columns
+// numerics        f32; each slice adds its rows in order
+// source          Ba et al. 2016, arXiv:1607.06450
 // used by src/kernels/norm.ts
 const M: u32 = 64;         // values per row
 const SLICES: u32 = 1;

@@ -7,6 +7,8 @@
 // weight     [M] f32     bound to anything where HAS_WEIGHT is false
 // saved      [R] vec2    mean and rstd
 // grid       one workgroup per row, folded; a fixed tree
+// numerics   f32; the two means in a fixed tree
+// source     Ba et al. 2016, arXiv:1607.06450
 // used by src/kernels/norm.ts
 const M: u32 = 64;         // values per row
 const HAS_WEIGHT: bool = true;

@@ -6,6 +6,8 @@
 // partials  [groups] vec4 f32   (sum of losses, their count or weight, two more sums)
 // total     [4] f32             kept for the gradient            y   [1] f32
 // grid      one workgroup; always the same order of additions
+// numerics  f32; divisors are at least 1e-30
+// source    own work
 // used by src/kernels/loss/reduction.ts
 
 const WG: u32 = 256;       // threads per workgroup

@@ -1,12 +1,16 @@
 // loss_scale.wgsl: the state of dynamic loss scaling, one step at a time.
 //
-//   OP 0: any_found |= found                                           after each optimiser
-//   OP 1: any_found ? scale *= BACKOFF, good = 0 : good += 1 and, at INTERVAL, scale *= GROWTH, good = 0;  then any_found = 0
-//   OP 2: y = x * scale                                          the loss, or its gradient
+//   OP 0: any_found |= found, after each optimiser
+//   OP 1: any_found ? scale *= BACKOFF, good = 0 : good += 1 and, at INTERVAL, scale *= GROWTH, good = 0;
+//         then any_found = 0
+//   OP 2: y = x * scale, the loss or its gradient
 //
 // found     [1] u32   a gradient of this optimiser was not finite (OP 0)      x, y [1] f32 (OP 2)
-// scale     [1] f32, any_found, good [1] u32: state, in place                      source: PyTorch, torch.amp.GradScaler
-// grid      one thread                                                       used by src/nn/gradScaler.ts
+// scale     [1] f32, any_found, good [1] u32: state, in place
+// grid      one thread
+// numerics  powers of two, the default factors, scale exactly; the scale stays below 1e37
+// source    PyTorch, torch.amp.GradScaler
+// used by src/nn/gradScaler.ts
 
 const OP: u32 = 1;
 const GROWTH: f32 = 2.0;

@@ -2,12 +2,14 @@
 //
 //   y[z,m,n] = bias[n] + sum over k of a[z,m,k] * b[z,k,n]
 //
-// a, b    any layout: element (m, k) of a lies at m * AM + k * AK, element (k, n) of b at k * BK + n * BN
-// y       [BATCH, M, N] f32, contiguous; M and K follow from the buffer sizes
-// z       folds out into three batch dimensions (Z1, Z2 inner ones), walked with strides A0-A2 and B0-B2; 0 repeats
-// bias    [N], read when BIAS = 1
-// method  a workgroup computes TM x TN outputs, a thread RM x RN of them; slabs of KT are staged in workgroup memory
-// grid    [tiles, folded over x and y] x [BATCH]
+// a, b      any layout: element (m, k) of a lies at m * AM + k * AK, element (k, n) of b at k * BK + n * BN
+// y         [BATCH, M, N] f32, contiguous; M and K follow from the buffer sizes
+// z         folds out into three batch dimensions (Z1, Z2 inner ones), walked with strides A0-A2 and B0-B2; 0 repeats
+// bias      [N], read when BIAS = 1
+// method    a workgroup computes TM x TN outputs, a thread RM x RN of them; slabs of KT are staged in workgroup memory
+// grid      [tiles, folded over x and y] x [BATCH]
+// numerics  f32; the products of an output are added by one thread in one order
+// source    own work
 // used by src/kernels/matmul.ts
 const TM: u32 = 64;
 const TN: u32 = 64;
@@ -45,7 +47,11 @@ var<workgroup> sh_a: array<f32, KT * TM>;   // [KT, TM]
 var<workgroup> sh_b: array<f32, KT * TN>;   // [KT, TN]
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
   let rows = arrayLength(&y) / (BATCH * N);
   let depth = arrayLength(&a) / (A_MATRICES * rows);
   let tile = id.y * groups.x + id.x;

@@ -3,9 +3,11 @@
 //   y[z,m,n] = bias[n] + sum over k of a[z,m,k] * b[z,k,n]
 //
 // a, b, y, z, bias   as in matmul.wgsl
-// method  lanes hold output columns; a subgroup computes RM rows x RN * SG columns. SG values of each row of a are loaded by
-//         one instruction and spread by subgroupBroadcast.
-// grid    [tiles / SUBS, folded over x and y] x [BATCH]
+// method    lanes hold output columns; a subgroup computes RM rows x RN * SG columns. SG values of each row of a are
+//           loaded by one instruction and spread by subgroupBroadcast.
+// grid      [tiles / SUBS, folded over x and y] x [BATCH]
+// numerics  f32; the products of an output are added by one thread in one order
+// source    own work
 // used by src/kernels/matmul.ts on software adapters
 enable subgroups;
 

@@ -5,6 +5,8 @@
 //
 // x, y, index  [P, ID, IH, IW] f32, [P, OD, OH, OW] f32 and u32      P = N*C planes; 2-D is ID = OD = KD = 1
 // grid         linear, one thread per output, folded
+// numerics     comparisons only, so exact; starts from the lowest f32
+// source       PyTorch, `max_pool2d` and `max_pool3d`
 // used by src/kernels/pool.ts
 const ID: u32 = 1;
 const IH: u32 = 8;

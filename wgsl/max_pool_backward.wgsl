@@ -5,6 +5,8 @@
 // dy, index  [P, OD, OH, OW] f32 and u32     index as max_pool.wgsl wrote it
 // dx         [P, ID, IH, IW] f32
 // grid       linear, one thread per input, folded; added in order, no atomics
+// numerics   f32; always the same order of additions
+// source     PyTorch, `max_pool2d` and `max_pool3d`
 // used by src/kernels/pool.ts
 const ID: u32 = 1;
 const IH: u32 = 8;

@@ -1,10 +1,12 @@
-// max_pool_tiles_backward.wgsl: gradient of max pooling whose windows tile the input exactly (stride = kernel, no padding).
+// max_pool_tiles_backward.wgsl: gradient of max pooling whose windows tile the input (stride = kernel, no padding).
 //
 //   dx[p,i] = dy[p,o] where i is the maximum of its window o, else 0
 //
 // dy, index  [P, OD, OH, OW] f32 and u32     index as max_pool.wgsl wrote it
 // dx         [P, OD*KD, OH*KH, OW*KW] f32
 // grid       linear, one thread per window, folded; every input belongs to one window
+// numerics   exact: values are only moved
+// source     PyTorch, `max_pool2d` and `max_pool3d`
 // used by src/kernels/pool.ts
 const OD: u32 = 1;
 const OH: u32 = 4;

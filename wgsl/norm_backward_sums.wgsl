@@ -7,6 +7,8 @@
 // saved     [C] or [P] vec4     per channel or per plane: mean, scale, bias, rstd as norm_apply.wgsl used them
 // partial   [P, T] vec2<f32>
 // grid      linear, one thread per slice, folded
+// numerics  f32; the mean is taken off x first; each thread adds in order
+// source    Ioffe and Szegedy 2015, arXiv:1502.03167; Wu and He 2018, arXiv:1803.08494
 // used by src/kernels/norm.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const LANES: u32 = 4;    // values per V

@@ -1,4 +1,4 @@
-// norm_moments.wgsl: mean and sum of squared deviations of slices of every (n, c) plane, the first pass of the normalisations.
+// norm_moments.wgsl: mean and sum of squared deviations of slices of every plane, the first pass of normalisations.
 //
 //   partial[p*T + t] = (mean, sum (x - mean)^2) over the units t, t+T, t+2T, ... of plane p
 //

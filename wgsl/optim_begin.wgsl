@@ -1,13 +1,17 @@
-// optim_begin.wgsl: counts one step of every parameter that has a gradient, and writes what optim_update.wgsl needs for each.
+// optim_begin.wgsl: counts one step of every parameter that has a gradient, and writes what optim_update.wgsl needs.
 //
-//   counts[p] += moves;   rates[p] = (moves, count is 1, 1 / (1 - beta1^count), 1 / sqrt(1 - beta2^count)), then its group's row
+//   counts[p] += moves
+//   rates[p] = (moves, count is 1, 1 / (1 - beta1^count), 1 / sqrt(1 - beta2^count)), then its group's row
 //
-// hyper     [G, 3] vec4 f32   numbers of each parameter group, made by the rules of src/nn/optim/rules.ts; log(beta1) and
-//           log(beta2) stand in the last two places of the second vec4 (0 for rules without bias correction)
+// hyper     [G, 3] vec4 f32   numbers of each parameter group, made by the rules of src/nn/optim/rules.ts; log(beta1)
+//           and log(beta2) stand in the last two places of the second vec4 (0 for rules without bias correction)
 // members   [P] u32   the group of each parameter; bit 31: it has a gradient
 // skip      [1] u32   not 0: nothing happens in this step (a gradient was not finite)
 // counts    [P] u32, updated in place      rates [P, 4] vec4 f32
-// grid      linear, one thread per parameter                                used by src/nn/optim/optimizer.ts
+// grid      linear, one thread per parameter
+// numerics  1 - beta^count from count * log(beta) by a series near 0, which keeps its digits for betas near 1
+// source    PyTorch, `torch.optim`
+// used by src/nn/optim/optimizer.ts
 
 const WG: u32 = 64;   // threads per workgroup
 
@@ -19,7 +23,8 @@ const WG: u32 = 64;   // threads per workgroup
 
 // 1 - exp(v) for v <= 0, by a series near 0 where the difference would lose its digits.
 fn one_less_exp(v: f32) -> f32 {
-  let series = -v * (1.0 + v / 2.0 * (1.0 + v / 3.0 * (1.0 + v / 4.0 * (1.0 + v / 5.0 * (1.0 + v / 6.0 * (1.0 + v / 7.0))))));
+  let tail = 1.0 + v / 5.0 * (1.0 + v / 6.0 * (1.0 + v / 7.0));
+  let series = -v * (1.0 + v / 2.0 * (1.0 + v / 3.0 * (1.0 + v / 4.0 * tail)));
   return max(select(1.0 - exp(max(v, -80.0)), series, v > -0.25), 1e-30);
 }
 

@@ -1,14 +1,19 @@
 // optim_update.wgsl: one step of two parameters and their state, in place.
 //
 //   g = dp + weight_decay * p, then by RULE
-//   0 SGD      m = first ? g : momentum * m + (1 - dampening) g;     p -= lr * (g + momentum * m | m | g)   nesterov | momentum | plain
-//   1 Adam     m += (1 - beta1)(g - m);  v += (1 - beta2)(g^2 - v);  p = p * keep - lr * m / bias1 / (sqrt(v / bias2) + eps)
+//   0 SGD      m = first ? g : momentum * m + (1 - dampening) g
+//              p -= lr * (g + momentum * m | m | g)                  nesterov | momentum | plain
+//   1 Adam     m += (1 - beta1)(g - m);  v += (1 - beta2)(g^2 - v)
+//              p = p * keep - lr * m / bias1 / (sqrt(v / bias2) + eps)
 //   2 RMSprop  v += (1 - alpha)(g^2 - v);  m = momentum * m + g / (sqrt(v - mean^2) + eps);  p -= lr * m
 //
 // p0, p1    parameters, read as vec4 (buffers are padded); g0, g1 their gradients; slots [2] u32 their numbers in rates
 // s0, s1    state, STATES vec4 for each vec4 of the parameter: SGD m; Adam m, v, largest v; RMSprop v, m, mean of g
-// rates     [P, 4] vec4 f32, written by optim_begin.wgsl: flags and bias corrections, then the numbers of the rule (rules.ts)
-// grid      one workgroup per WG * ITEMS vec4 of p0, then of p1             used by src/nn/optim/optimizer.ts
+// rates     [P, 4] vec4 f32, written by optim_begin.wgsl: flags and bias corrections, then numbers of the rule
+// grid      one workgroup per WG * ITEMS vec4 of p0, then of p1
+// numerics  f32; numbers of the rule were computed in float64
+// source    PyTorch, `SGD`, `Adam`, `AdamW` and `RMSprop`; papers in src/nn/optim.ts
+// used by src/nn/optim/optimizer.ts
 
 const WG: u32 = 64;        // threads per workgroup
 const ITEMS: u32 = 4;      // vec4 per thread
@@ -75,7 +80,11 @@ fn update(p: vec4f, dp: vec4f, s: ptr<function, State>, r: Rates) -> vec4f {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
   let block = id.y * groups.x + id.x;
   let blocks0 = (arrayLength(&p0) + WG * ITEMS - 1) / (WG * ITEMS);
   let second = block >= blocks0;

@@ -7,6 +7,8 @@
 //           which is the gradient of a slice with that step
 // T         a scalar, or a vector of four where the last dimension allows it (all sizes counted in T)
 // grid      linear, one thread per element of y, folded at 65,535 workgroups
+// numerics  exact: values are only moved
+// source    PyTorch, `pad`
 // used by src/kernels/pad.ts
 alias T = f32;
 const VALUE = T(0);

@@ -4,7 +4,9 @@
 //
 // dx, dy    [outer, N, INNER], [outer, BEFORE + N + AFTER, INNER] f32
 // MODE      1 reflect, 2 replicate, 3 circular, as in pad.wgsl
-// grid      linear, one thread per element of dx, folded at 65,535 workgroups; each looks at BEFORE + AFTER rim positions
+// grid      linear, one thread per element of dx, folded at 65,535 workgroups; each looks at all of the rim
+// numerics  f32; always the same order of additions
+// source    PyTorch, `pad`
 // used by src/kernels/pad.ts
 const MODE: u32 = 1;
 const N: i32 = 4;

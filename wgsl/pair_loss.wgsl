@@ -7,7 +7,8 @@
 // y         REDUCE false: [n] f32;  true: [workgroups, 4] f32, (sum of losses, count, 0, 0) of each workgroup
 // grid      up to 1,024 workgroups, threads stride over the elements
 // numerics  softplus and sigmoid from exp(-|x|); logarithms cut at -100 as in PyTorch
-// source    focal: Lin et al. 2017, arXiv:1708.02002                     used by src/kernels/loss/pair.ts
+// source    focal: Lin et al. 2017, arXiv:1708.02002
+// used by src/kernels/loss/pair.ts
 
 const WG: u32 = 256;           // threads per workgroup
 const OP: u32 = 0;
@@ -71,7 +72,11 @@ fn loss(v: f32, target_value: f32, positive: f32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
   let n = arrayLength(&x);
   var sum = vec2f();
   for (var i = group.x * WG + local; i < n; i += groups.x * WG) {

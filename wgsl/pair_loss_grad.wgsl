@@ -7,6 +7,8 @@
 // dy        MODE 0: [n] f32;  MODE 1 (sum) and 2 (mean): [1] f32
 // dx        [n] f32   SIGN = -1 gives the gradient with respect to the target, for losses of x - t
 // grid      linear, one thread per element, folded at 65,535 workgroups
+// numerics  softplus and sigmoid from exp(-|x|); PyTorch's bound of 1e-12 in bce
+// source    PyTorch's losses; focal: Lin et al. 2017, arXiv:1708.02002
 // used by src/kernels/loss/pair.ts
 
 const WG: u32 = 64;            // threads per workgroup
@@ -61,7 +63,8 @@ fn slope(v: f32, target_value: f32, positive: f32) -> f32 {
       let ce = (1.0 - target_value) * softplus(v) + target_value * softplus(-v);
       let alpha = B * target_value + (1.0 - B) * (1.0 - target_value);
       let power = pow(missed, A);
-      return alpha * power * (A / missed * (1.0 - 2.0 * target_value) * p * rest * ce + (1.0 - target_value) * p - target_value * rest);
+      let by_power = A / missed * (1.0 - 2.0 * target_value) * p * rest * ce;
+      return alpha * power * (by_power + (1.0 - target_value) * p - target_value * rest);
     }
   }
 }

@@ -5,6 +5,8 @@
 // x, y          [P, UNITS] V     P = N*C planes
 // scale, shift  [P] f32          shift is bound to anything where SHIFT is false, and is 0 then
 // grid          linear, T threads per plane, folded
+// numerics      f32, one multiplication and one addition
+// source        own work
 // used by src/kernels/planes.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const UNITS: u32 = 64;   // V per plane

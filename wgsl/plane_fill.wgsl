@@ -5,6 +5,8 @@
 // value     [P] f32          P = N*C planes
 // y         [P, UNITS] V
 // grid      linear, T threads per plane, folded
+// numerics  f32, one multiplication
+// source    own work
 // used by src/kernels/planes.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const UNITS: u32 = 64;   // V per plane

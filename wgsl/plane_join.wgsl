@@ -5,6 +5,8 @@
 // partial   [P, T] f32
 // y         [P] f32
 // grid      one workgroup per plane, folded; a fixed tree
+// numerics  f32
+// source    own work
 // used by src/kernels/planes.ts
 const T: u32 = 4;        // slices per plane
 const FACTOR: f32 = 1.0;

@@ -5,6 +5,8 @@
 // a, b      [P, UNITS] V     P = N*C planes; b is bound to anything without PRODUCT
 // partial   [P, T] f32
 // grid      linear, one thread per slice, folded; neighbours read neighbouring units and no thread waits for another
+// numerics  f32; each thread adds in order
+// source    own work
 // used by src/kernels/planes.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const LANES: u32 = 4;    // values per V

@@ -1,4 +1,4 @@
-// random.wgsl: random numbers from a counter: draw c of a sequence is the first word of pcg4d(seed, stream, c low, c high).
+// random.wgsl: random numbers from a counter; draw c of a sequence is the first word of pcg4d(seed, stream, low, high).
 //
 //   OP 0  y[i] = the 32 bits (T = u32)               draw counter + i
 //   OP 1  y[i] = uniform in [0, 1), 24 bits          draw counter + i
@@ -8,6 +8,8 @@
 // state     [seed, stream, counter low, counter high, threshold, unused] u32
 // y         [n] T   read as vec4; buffers are padded to 16 bytes
 // grid      linear, one thread per four elements, folded at 65,535 workgroups
+// numerics  bits and uniform numbers are those of the host; normal ones differ in the last places (log and cosine by
+//           series)
 // source    Jarzynski and Olano 2020, "Hash Functions for GPU Rendering", JCGT 9(3); the same as src/random.ts
 // used by src/kernels/random.ts
 alias T = f32;
@@ -42,7 +44,8 @@ fn logarithm(u: vec4f) -> vec4f {
   let m = bitcast<vec4f>(bits - (e << vec4u(23u)));
   let s = (m - 1.0) / (m + 1.0);
   let q = s * s;
-  return vec4f(e) * 0.6931471805599453 + 2.0 * s * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q / 9.0))));
+  let series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q / 9.0)));
+  return vec4f(e) * 0.6931471805599453 + 2.0 * s * series;
 }
 
 // cos(2 pi v) for v in [0, 1]: the part beyond whole quarter turns is exact, then Taylor's series as in unary.wgsl

@@ -6,6 +6,7 @@
 // T         f32, or vec4<f32> when INNER allows; INNER counts T
 // grid      linear, one thread per element of y, folded at 65,535 workgroups
 // numerics  f32; chunks are interleaved, so that neighbouring threads read neighbouring elements
+// source    own work
 // used by src/kernels/reduction.ts
 alias T = f32;
 const WG: u32 = 64;         // threads per workgroup

@@ -4,7 +4,8 @@
 //
 // x         [OUTER, R] f32             y   [OUTER, CHUNKS] f32, reduced further by another call while CHUNKS > 1
 // grid      [CHUNKS, OUTER folded]
-// numerics  f32; each thread sums every 64th vec4, then eight sums of eight threads, then one of eight: the same order in every run
+// numerics  f32; each thread sums every 64th vec4, then eight sums of eight threads, then one of eight: one fixed order
+// source    own work
 // used by src/kernels/reduction.ts
 const WG: u32 = 64;         // threads per workgroup, summed in two steps of eight
 const OP: u32 = 0;          // 0 sum, 1 max, 2 min
@@ -58,7 +59,11 @@ fn eight(k: u32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u) {
+fn main(
+  @builtin(local_invocation_index) t: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
   let row = group.z * groups.y + group.y;
   let k = row * groups.x + group.x;
   if (k >= arrayLength(&y)) { return; }

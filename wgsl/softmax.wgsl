@@ -6,6 +6,7 @@
 // x, y      [OUTER, R, INNER] T            T   f32, or vec4<f32> for four lines at once; INNER counts T
 // grid      WG / LANES lines of T per workgroup, linear, folded at 65,535 workgroups
 // numerics  f32; the shift by m keeps every exponential at most 1 and s at least 1
+// source    own work
 // used by src/kernels/softmax.ts
 alias T = f32;
 const WG: u32 = 64;         // threads per workgroup
@@ -27,17 +28,24 @@ fn share(lane: u32, v: T, biggest: bool) -> T {
   part[lane] = v;
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (lane < half) { part[lane] = select(part[lane] + part[lane + half], max(part[lane], part[lane + half]), biggest); }
+    if (lane < half) {
+      let other = part[lane + half];
+      part[lane] = select(part[lane] + other, max(part[lane], other), biggest);
+    }
   }
   workgroupBarrier();
   return part[0];
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u) {
+fn main(
+  @builtin(local_invocation_index) t: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
   let line = (group.y * groups.x + group.x) * (WG / LANES) + select(t, 0u, LANES == WG);
   let lane = select(0u, t, LANES == WG);
-  let count = select(0u, R, line < arrayLength(&y) / R);   // no line here: nothing to read or write, but the barriers are met
+  let count = select(0u, R, line < arrayLength(&y) / R);   // no line here: nothing is read, but the barriers are met
   let first = (line / INNER) * R * INNER + line % INNER;
   var m = T(-0x1.fffffep+127f);
   for (var r = lane; r < count; r += LANES) {

@@ -5,6 +5,8 @@
 //
 // y, dy, dx [OUTER, R, INNER] T            T   f32, or vec4<f32> for four lines at once; INNER counts T
 // grid      WG / LANES lines of T per workgroup, linear, folded at 65,535 workgroups
+// numerics  f32; sums as in softmax.wgsl
+// source    own work
 // used by src/kernels/softmax.ts
 alias T = f32;
 const WG: u32 = 64;         // threads per workgroup
@@ -33,7 +35,11 @@ fn share(lane: u32, v: T) -> T {
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u) {
+fn main(
+  @builtin(local_invocation_index) t: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
   let line = (group.y * groups.x + group.x) * (WG / LANES) + select(t, 0u, LANES == WG);
   let lane = select(0u, t, LANES == WG);
   let count = select(0u, R, line < arrayLength(&dx) / R);

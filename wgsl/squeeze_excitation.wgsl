@@ -4,9 +4,12 @@
 //   hidden[n,r] = relu(sum over c of w1[r,c] * squeezed[n,c] + b1[r])
 //   gate[n,c] = sigmoid(sum over r of w2[c,r] * hidden[n,r] + b2[c])
 //
-// partial [N, C, T] from plane_sum.wgsl; w1 [R, C]; w2 [C, R]; biases bound to anything where HAS_B1, HAS_B2 are false
-// grid    one workgroup per sample; HC threads share a sum over R or T, HR threads one over C; fixed order
-// used by src/kernels/squeezeExcitation.ts; source: Hu et al. 2018, arXiv:1709.01507
+// partial   [N, C, T] from plane_sum.wgsl; w1 [R, C]; w2 [C, R]
+// b1, b2    [R], [C]; bound to anything where HAS_B1, HAS_B2 are false
+// grid      one workgroup per sample; HC threads share a sum over R or T, HR threads one over C; fixed order
+// numerics  f32; the exponent of the sigmoid is kept within +-80
+// source    Hu et al. 2018, arXiv:1709.01507
+// used by src/kernels/squeezeExcitation.ts
 const C: u32 = 8;          // channels
 const R: u32 = 2;          // hidden units
 const T: u32 = 4;          // slices per plane

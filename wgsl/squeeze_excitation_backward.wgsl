@@ -2,10 +2,12 @@
 //
 //   dout[n,c] = gate * (1 - gate) * sum over t of partial[n,c,t]        gradient before the sigmoid
 //   dhidden[n,r] = sum over c of w2[c,r] * dout[n,c] where hidden > 0   gradient before the relu
-//   shift[n,c] = sum over r of w1[r,c] * dhidden[n,r] / SIZE            what every value of a plane gets through the mean
+//   shift[n,c] = sum over r of w1[r,c] * dhidden[n,r] / SIZE            what every value gets through the mean
 //
-// partial [N, C, T]: sums of dy * x over slices of planes; w1 [R, C]; w2 [C, R]
-// grid    one workgroup per sample; HC threads share a sum over R or T, HR threads one over C; fixed order
+// partial   [N, C, T]: sums of dy * x over slices of planes; w1 [R, C]; w2 [C, R]
+// grid      one workgroup per sample; HC threads share a sum over R or T, HR threads one over C; fixed order
+// numerics  f32
+// source    Hu et al. 2018, arXiv:1709.01507
 // used by src/kernels/squeezeExcitation.ts
 const C: u32 = 8;          // channels
 const R: u32 = 2;          // hidden units

@@ -6,6 +6,8 @@
 // squeezed, dout    [N, C] f32
 // hidden, dhidden   [N, R] f32
 // grid              linear, one thread per element of dw1 and of dw2; added in order
+// numerics          f32
+// source            Hu et al. 2018, arXiv:1709.01507
 // used by src/kernels/squeezeExcitation.ts
 const C: u32 = 8;          // channels
 const R: u32 = 2;          // hidden units

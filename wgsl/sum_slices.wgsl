@@ -5,6 +5,8 @@
 // x         [K, M] f32
 // y         [M] f32
 // grid      linear, one thread per element of y, folded; added in order, so the bits repeat
+// numerics  f32
+// source    own work
 // used by src/kernels/norm.ts
 const WG: u32 = 64;        // threads per workgroup
 

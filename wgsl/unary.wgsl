@@ -4,7 +4,7 @@
 //
 // x, y      [n] f32, read as vec4; buffers are padded to 16 bytes
 // grid      linear, one thread per four elements, folded at 65,535 workgroups
-// numerics  log, sin, cos, expm1, log1p and erfc have series of their own: a few units in the last place on every adapter
+// numerics  log, sin, cos, expm1, log1p and erfc have series of their own: a few units in the last place everywhere
 // source    gelu: arXiv:1606.08415; silu: 1702.03118; elu: 1511.07289; hardswish: 1905.02244; mish: 1908.08681
 // used by src/kernels/unary.ts
 const WG: u32 = 64;    // threads per workgroup
@@ -17,7 +17,8 @@ const Q: f32 = 0.0;    // clamp: max
 
 // exp(v) - 1 for v <= 0. Taylor's series where exp(v) is near 1: its error at -0.5 is 1e-9 of the result.
 fn expm1(v: vec4f) -> vec4f {
-  let series = v * (1.0 + v / 2.0 * (1.0 + v / 3.0 * (1.0 + v / 4.0 * (1.0 + v / 5.0 * (1.0 + v / 6.0 * (1.0 + v / 7.0 * (1.0 + v / 8.0)))))));
+  let tail = 1.0 + v / 5.0 * (1.0 + v / 6.0 * (1.0 + v / 7.0 * (1.0 + v / 8.0)));
+  let series = v * (1.0 + v / 2.0 * (1.0 + v / 3.0 * (1.0 + v / 4.0 * tail)));
   return select(exp(v) - 1.0, series, v > vec4f(-0.5));
 }
 
@@ -25,10 +26,12 @@ fn expm1(v: vec4f) -> vec4f {
 fn log1p(z: vec4f) -> vec4f {
   let s = z / (2.0 + z);
   let q = s * s;
-  return 2.0 * s * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0 + q / 15.0)))))));
+  let tail = 1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0 + q / 15.0));
+  return 2.0 * s * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * tail))));
 }
 
-// v = m * 2^e with m near 1; log(m) = 2 atanh((m - 1) / (m + 1)). The built-in may be 2^-21 off near 1, where the result is small.
+// v = m * 2^e with m near 1; log(m) = 2 atanh((m - 1) / (m + 1)). The built-in may be 2^-21 off near 1, where the
+// result is small.
 fn logarithm(v: vec4f) -> vec4f {
   let bits = bitcast<vec4i>(v);
   let e = (bits - vec4i(0x3f3504f3)) >> vec4u(23u);   // 0x3f3504f3 is sqrt(1/2)
@@ -36,11 +39,12 @@ fn logarithm(v: vec4f) -> vec4f {
   let s = (m - 1.0) / (m + 1.0);
   let q = s * s;
   let near = 2.0 * s * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q / 9.0))));
-  return select(log(v), vec4f(e) * 0.6931471805599453 + near, (v >= vec4f(1.1754944e-38)) & (v <= vec4f(0x1.fffffep+127f)));
+  let normal = (v >= vec4f(1.1754944e-38)) & (v <= vec4f(0x1.fffffep+127f));
+  return select(log(v), vec4f(e) * 0.6931471805599453 + near, normal);
 }
 
-// sin(v + quarter * pi/2): v less a whole number of quarter turns (pi/2 in three parts), then Taylor's series to 1e-9. The
-// built-in functions are 2^-11 off on some adapters.
+// sin(v + quarter * pi/2): v less a whole number of quarter turns (pi/2 in three parts), then Taylor's series to 1e-9.
+// The built-in functions are 2^-11 off on some adapters.
 fn wave(v: vec4f, quarter: i32) -> vec4f {
   let n = round(v * 0.6366197723675814);
   let r = ((v - n * 1.5703125) - n * 0.0004837512969970703) - n * 7.549789948768648e-8;
@@ -52,7 +56,8 @@ fn wave(v: vec4f, quarter: i32) -> vec4f {
   return select(-size, size, (q & vec4i(2)) == vec4i(0));
 }
 
-// 1 - erf(t) for t >= 0: exp(-t^2) / (1 + 2t) times a polynomial in (t-2)/(t+2), fitted at Chebyshev points; 2 ulp without exp's own error.
+// 1 - erf(t) for t >= 0: exp(-t^2) / (1 + 2t) times a polynomial in (t-2)/(t+2), fitted at Chebyshev points; 2 units
+// in the last place without exp's own error.
 fn erfc(t: vec4f) -> vec4f {
   let q = (t - 2.0) / (t + 2.0);
   var r = vec4f(0.0001596403744770214);

@@ -2,10 +2,11 @@
 //
 //   dx[i] = f'(x[i]) * dy[i]       f' is chosen by OP, the same number as in unary.wgsl
 //
-// kept      [n] f32   the input x, or the output y where the slope is simpler to tell from it (column `keeps` of ROWS in unary.ts)
+// kept      [n] f32   the input x, or the output y where the slope is simpler to tell from it (`keeps` in unary.ts)
 // dy, dx    [n] f32   read as vec4; buffers are padded to 16 bytes
 // grid      linear, one thread per four elements, folded at 65,535 workgroups
 // numerics  at a kink the slope of PyTorch: 0 at relu(0) and abs(0), P at leakyRelu(0), 1 at both limits of clamp
+// source    PyTorch's slopes
 // used by src/kernels/unary.ts
 const WG: u32 = 64;    // threads per workgroup
 const OP: u32 = 0;

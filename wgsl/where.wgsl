@@ -5,6 +5,8 @@
 // y           f32, its merged dimensions are D; the outermost size D[0] is not needed: it follows from the grid
 // cond, a, b  f32 of any broadcasting shape: strides C, A and B in elements, 0 where the operand repeats
 // grid        linear, one thread per four elements of y, folded at 65,535 workgroups
+// numerics    exact: values are only chosen
+// source      NumPy's rule of broadcasting
 // used by src/kernels/broadcast.ts
 const WG: u32 = 64;           // threads per workgroup
 const ROW: bool = true;       // four neighbours in y lie in one innermost row

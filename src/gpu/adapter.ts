@@ -1,4 +1,5 @@
-// Which adapter is used: hardware first, then an installed software driver (lavapipe), then the SwiftShader that npm carries.
+// Which adapter is used: hardware first, then an installed software driver
+// (lavapipe), then the SwiftShader that npm carries.
 
 import { AdapterError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
@@ -12,6 +13,8 @@ export interface AdapterInfo {
   readonly software: boolean;
   /** Lanes of a subgroup where that number is fixed, else 0. */
   readonly subgroupSize: number;
+  /** False where the driver's compiler keeps loops over constant bounds, so that kernels need theirs written out. */
+  readonly unrollsLoops: boolean;
 }
 
 export interface FoundAdapter {
@@ -35,20 +38,26 @@ export function describe(adapter: GPUAdapter): AdapterInfo {
     driver: i.description,
     software: Boolean(i.isFallbackAdapter) || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(text),
     subgroupSize: adapter.features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    unrollsLoops: !/swiftshader/i.test(text),
   };
 }
 
 /**
- * Finds an adapter. `name` chooses by hand: "swiftshader", "lavapipe", "null" (compiles shaders, computes nothing), or a part
- * of a device's name; default the best there is. Throws AdapterError when there is none, saying what to install.
+ * Finds an adapter. `name` chooses by hand: "swiftshader", "lavapipe", "null" (compiles shaders, computes nothing), or
+ * a part of a device's name; default the best there is. Throws AdapterError when there is none, saying what to install.
  */
 export async function findAdapter(name?: string): Promise<FoundAdapter> {
   const found = inNode() ? await (await import("./node.ts")).findInNode(name) : await findInBrowser(name);
   if (!found) {
     const wanted = name ? `no adapter matches "${name}"` : "no WebGPU adapter found";
-    throw new AdapterError(`init: ${wanted}. ${inNode() ? HELP : "This browser has no WebGPU, or it is switched off."}`);
+    throw new AdapterError(
+      `init: ${wanted}. ${inNode() ? HELP : "This browser has no WebGPU, or it is switched off."}`,
+    );
   }
-  debugLog(1, `adapter ${found.info.name} (${found.info.vendor}; ${found.info.driver})${found.info.software ? ", software" : ""}`);
+  debugLog(
+    1,
+    `adapter ${found.info.name} (${found.info.vendor}; ${found.info.driver})${found.info.software ? ", software" : ""}`,
+  );
   return found;
 }
 

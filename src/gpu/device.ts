@@ -34,11 +34,16 @@ let current: Gpu | null = null;
 let starting: Promise<Gpu> | null = null;
 
 export interface InitOptions {
-  /** "swiftshader", "lavapipe", "null", or part of a device's name. Default: the environment variable WGRAD_ADAPTER, else the best there is. */
+  /**
+   * "swiftshader", "lavapipe", "null", or part of a device's name. Default: the environment variable WGRAD_ADAPTER,
+   * else the best there is.
+   */
   adapter?: string;
 }
 
-/** Opens the GPU. Call once before the first tensor; later calls return at once. Throws AdapterError when there is none. */
+/**
+ * Opens the GPU. Call once before the first tensor; later calls return at once. Throws AdapterError when there is none.
+ */
 export async function init(options: InitOptions = {}): Promise<AdapterInfo> {
   if (!current) {
     starting ??= open(options).finally(() => (starting = null));
@@ -64,12 +69,15 @@ async function open(options: InitOptions): Promise<Gpu> {
   const name = options.adapter ?? (typeof process === "undefined" ? undefined : process.env.WGRAD_ADAPTER || undefined);
   const { adapter, info, release } = await findAdapter(name);
   const features = FEATURES.filter((f) => adapter.features.has(f));
-  const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits: allLimits(adapter.limits) });
+  const device = await adapter.requestDevice({
+    requiredFeatures: features as GPUFeatureName[],
+    requiredLimits: allLimits(adapter.limits),
+  });
   const opened: Gpu = {
     device,
     info: { ...info, features: new Set<string>(features), limits: device.limits },
     pool: new BufferPool(device),
-    pipelines: new PipelineCache(device),
+    pipelines: new PipelineCache(device, info.unrollsLoops),
     bindGroups: new Map(),
     fault: null,
     lastSubmit: null,
@@ -81,9 +89,14 @@ async function open(options: InitOptions): Promise<Gpu> {
     opened.fault ??= new GpuError(`the GPU reported an error: ${error.message}`);
   });
   void device.lost.then((lost) => {
-    if (lost.reason !== "destroyed") opened.fault = new DeviceLostError(`the GPU device was lost: ${lost.message}; start again from the last checkpoint`);
+    if (lost.reason !== "destroyed")
+      opened.fault = new DeviceLostError(
+        `the GPU device was lost: ${lost.message}; start again from the last checkpoint`,
+      );
   });
-  debugLog(1, `features ${features.join(" ")}; storage binding ${device.limits.maxStorageBufferBindingSize} B, buffer ${device.limits.maxBufferSize} B`);
+  const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
+  const sizes = `storage binding ${maxStorageBufferBindingSize} B, buffer ${maxBufferSize} B`;
+  debugLog(1, `features ${features.join(" ")}; ${sizes}`);
   return opened;
 }
 

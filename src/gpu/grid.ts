@@ -1,7 +1,9 @@
 // Workgroup counts. One axis takes at most 65,535 workgroups, so long lines fold into the second.
 
+/** Workgroups along x, y and z. */
 export type Grid = readonly [number, number, number];
 
+/** What every WebGPU adapter takes along one axis. */
 export const MAX_WORKGROUPS = 65535;
 
 /**

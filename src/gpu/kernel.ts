@@ -1,8 +1,10 @@
-// From a kernel's WGSL text to a compiled pipeline: specialise by rewriting `const` lines, lay out by the bindings written there.
+// From a kernel's WGSL text to a compiled pipeline: specialise by rewriting `const`
+// lines, lay out by the bindings written there.
 
 import { kernels } from "./kernels.gen.ts";
 import { KernelError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
+import { unroll } from "./unroll.ts";
 
 export type KernelName = keyof typeof kernels;
 export type ConstName<K extends KernelName> = keyof (typeof kernels)[K]["consts"] & string;
@@ -41,21 +43,26 @@ function literal(kernel: string, name: string, type: string, value: number | boo
     const text = String(value);
     return /[.e]/.test(text) ? text : `${text}.0`;
   }
-  if (!Number.isInteger(value) || (type === "u32" && value < 0)) throw new KernelError(`${kernel}.wgsl: const ${name} is ${type}, got ${value}`);
+  if (!Number.isInteger(value) || (type === "u32" && value < 0))
+    throw new KernelError(`${kernel}.wgsl: const ${name} is ${type}, got ${value}`);
   return String(value);
 }
 
-/** The kernel's text with the values of the named consts replaced; everything else, line numbers included, stays. */
-export function specialise(kernel: KernelName, consts: Consts): string {
+/**
+ * The kernel's text with the values of the named consts replaced and, where the compiler does not do it, its marked
+ * loops unrolled; everything else, line numbers included, stays.
+ */
+export function specialise(kernel: KernelName, consts: Consts, unrollsLoops = true): string {
   const { code, consts: known } = source(kernel);
   let text: string = code;
   for (const [name, value] of Object.entries(consts)) {
     const type = known[name];
-    if (type === undefined) throw new KernelError(`${kernel}.wgsl has no const ${name}; it has ${Object.keys(known).join(", ")}`);
+    if (type === undefined)
+      throw new KernelError(`${kernel}.wgsl has no const ${name}; it has ${Object.keys(known).join(", ")}`);
     const line = new RegExp(`^((?:const|alias)\\s+${name}\\s*(?::\\s*\\w+)?\\s*=\\s*)[^;]+;`, "m");
     text = text.replace(line, (_, head: string) => `${head}${literal(kernel, name, type, value)};`);
   }
-  return text;
+  return unrollsLoops ? text : unroll(text);
 }
 
 export function pipelineKey(kernel: string, consts: Consts): string {
@@ -72,13 +79,15 @@ interface Layout {
 /** Compiles each (kernel, consts) once. */
 export class PipelineCache {
   private readonly device: GPUDevice;
+  private readonly unrollsLoops: boolean;
   private readonly layouts = new Map<KernelName, Layout>();
   private readonly ready = new Map<string, GPUComputePipeline>();
   private readonly pending = new Map<string, Promise<void>>();
   compiledCount = 0;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, unrollsLoops: boolean) {
     this.device = device;
+    this.unrollsLoops = unrollsLoops;
   }
 
   get(key: string): GPUComputePipeline | undefined {
@@ -112,7 +121,7 @@ export class PipelineCache {
   }
 
   private async build(kernel: KernelName, consts: Consts, key: string): Promise<void> {
-    const code = specialise(kernel, consts);
+    const code = specialise(kernel, consts, this.unrollsLoops);
     debugLog(4, `// ${key}\n${code}`);
     this.device.pushErrorScope("validation");
     const module = this.device.createShaderModule({ label: kernel, code });
@@ -126,7 +135,8 @@ export class PipelineCache {
     if (invalid || result instanceof Error) {
       const info = await module.getCompilationInfo();
       const lines = info.messages.map((m) => `wgsl/${kernel}.wgsl:${m.lineNum}:${m.linePos} ${m.type}: ${m.message}`);
-      throw new KernelError(`${kernel}.wgsl does not compile (${key})\n${lines.join("\n") || (result as Error).message || invalid?.message}`);
+      const reason = lines.join("\n") || (result as Error).message || invalid?.message;
+      throw new KernelError(`${kernel}.wgsl does not compile (${key})\n${reason}`);
     }
     this.compiledCount++;
     this.ready.set(key, result);

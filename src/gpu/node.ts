@@ -3,10 +3,17 @@
 import { describe, type FoundAdapter } from "./adapter.ts";
 import { useSwiftShader } from "./swiftshader.ts";
 
-// allow_unsafe_apis and the f16 toggle give NVIDIA's f16 and subgroup matrices; unquantised timestamps give profiles in ns.
-const TOGGLES = ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model", "disable-dawn-features=timestamp_quantization"];
+// allow_unsafe_apis and the f16 toggle give NVIDIA's f16 and subgroup matrices;
+// unquantised timestamps give profiles in ns.
+const TOGGLES = [
+  "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model",
+  "disable-dawn-features=timestamp_quantization",
+];
 
-/** Dawn must not collect its instance while a device lives, and must not keep one for ever: it is held here until release. */
+/**
+ * Dawn must not collect its instance while a device lives, and must not keep one
+ * for ever: it is held here until release.
+ */
 const held = new Set<GPU>();
 
 export async function findInNode(name?: string): Promise<FoundAdapter | null> {

@@ -1,4 +1,5 @@
-// Recycles GPU buffers. WebGPU keeps submits in order, so a buffer may be handed out again as soon as its last use is submitted.
+// Recycles GPU buffers. WebGPU keeps submits in order, so a buffer may be handed out
+// again as soon as its last use is submitted.
 
 import type { Buffer } from "./storage.ts";
 import { GpuError } from "../errors.ts";
@@ -12,6 +13,7 @@ export function roundSize(bytes: number): number {
   return Math.ceil(bytes / step) * step;
 }
 
+/** The buffers of one device, free and in use. */
 export class BufferPool {
   private readonly device: GPUDevice;
   private readonly free: Buffer[] = []; // sorted by capacity, then id: the same requests get the same buffers
@@ -27,15 +29,18 @@ export class BufferPool {
     this.device = device;
   }
 
+  /** A buffer of at least `bytes`. Throws GpuError beyond the adapter's largest buffer. */
   acquire(bytes: number): Buffer {
     const size = roundSize(bytes);
     const at = this.lowerBound(size, 0);
     // A buffer up to twice the size is taken rather than making another one.
-    const buffer = at < this.free.length && this.free[at].capacity <= 2 * size ? this.free.splice(at, 1)[0] : this.create(size);
+    const buffer =
+      at < this.free.length && this.free[at].capacity <= 2 * size ? this.free.splice(at, 1)[0] : this.create(size);
     this.usedBytes += buffer.capacity;
     return buffer;
   }
 
+  /** Takes a buffer back; its contents may be overwritten by whoever gets it next. */
   release(buffer: Buffer): void {
     this.usedBytes -= buffer.capacity;
     this.free.splice(this.lowerBound(buffer.capacity, buffer.id), 0, buffer);
@@ -43,7 +48,10 @@ export class BufferPool {
 
   private create(size: number): Buffer {
     const limit = this.device.limits.maxBufferSize;
-    if (size > limit) throw new GpuError(`buffer of ${size} bytes exceeds the adapter's maxBufferSize of ${limit}; use a smaller batch or image`);
+    if (size > limit)
+      throw new GpuError(
+        `buffer of ${size} bytes exceeds the adapter's maxBufferSize of ${limit}; use a smaller batch or image`,
+      );
     const gpu = this.device.createBuffer({ size, usage: USAGE });
     this.allocatedBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);

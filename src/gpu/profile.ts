@@ -1,4 +1,5 @@
-// Time per kernel from GPU timestamps: one compute pass per call while profiling, so totals are a little above a plain run.
+// Time per kernel from GPU timestamps: one compute pass per call while profiling,
+// so totals are a little above a plain run.
 
 import { debugLevel } from "../debug.ts";
 import { GpuError } from "../errors.ts";
@@ -6,6 +7,7 @@ import type { Gpu } from "./device.ts";
 import type { KernelCall } from "./program.ts";
 import { waitFor } from "./wait.ts";
 
+/** What one kernel call took. */
 export interface KernelTime {
   readonly kernel: string;
   /** Pipeline key: kernel and consts. */
@@ -32,6 +34,7 @@ export function stopProfile(): KernelTime[] {
   return result;
 }
 
+/** True while calls are to be timed. */
 export function profiling(): boolean {
   return rows !== null || debugLevel() >= 2;
 }
@@ -51,14 +54,21 @@ export async function runProfiled(
   }
 }
 
-async function runTimed(g: Gpu, calls: readonly KernelCall[], pipelines: readonly GPUComputePipeline[], groups: readonly GPUBindGroup[]): Promise<number[]> {
+async function runTimed(
+  g: Gpu,
+  calls: readonly KernelCall[],
+  pipelines: readonly GPUComputePipeline[],
+  groups: readonly GPUBindGroup[],
+): Promise<number[]> {
   const count = 2 * calls.length;
   const querySet = g.device.createQuerySet({ type: "timestamp", count });
   const resolved = g.device.createBuffer({ size: 8 * count, usage: 0x200 | 0x4 }); // QUERY_RESOLVE | COPY_SRC
   const staging = g.device.createBuffer({ size: 8 * count, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
   const encoder = g.device.createCommandEncoder();
   calls.forEach((call, i) => {
-    const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
+    const pass = encoder.beginComputePass({
+      timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+    });
     pass.setPipeline(pipelines[i]);
     pass.setBindGroup(0, groups[i]);
     pass.dispatchWorkgroups(...call.grid);
@@ -79,5 +89,7 @@ function report(call: KernelCall, ms: number): void {
   if (debugLevel() < 2) return;
   const rate = call.flops ? `${(call.flops / ms / 1e6).toFixed(1)} GFLOP/s  ` : "";
   const detail = debugLevel() >= 3 ? `  ${call.key} grid [${call.grid}]` : "";
-  console.error(`${call.kernel.padEnd(28)} ${ms.toFixed(3).padStart(9)} ms  ${rate}${(bytes / ms / 1e6).toFixed(2)} GB/s${detail}`);
+  console.error(
+    `${call.kernel.padEnd(28)} ${ms.toFixed(3).padStart(9)} ms  ${rate}${(bytes / ms / 1e6).toFixed(2)} GB/s${detail}`,
+  );
 }

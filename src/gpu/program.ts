@@ -1,5 +1,6 @@
-// A program is a list of kernel calls and uploads, as plain data. Recording it does nothing on the GPU; running it compiles
-// missing pipelines in parallel, gives each storage a buffer for its lifetime, and encodes everything into one submit.
+// A program is a list of kernel calls and uploads, as plain data. Recording it does nothing on the GPU; running it
+// compiles missing pipelines in parallel, gives each storage a buffer for its
+// lifetime, and encodes everything into one submit.
 
 import { GpuError, KernelError } from "../errors.ts";
 import { gpu, throwFault, type Gpu } from "./device.ts";
@@ -9,8 +10,10 @@ import { runProfiled, profiling } from "./profile.ts";
 import type { Storage } from "./storage.ts";
 import { waitFor } from "./wait.ts";
 
+/** Values on the host, as they are uploaded. */
 export type HostData = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
+/** One dispatch, as plain data. */
 export interface KernelCall {
   readonly kernel: KernelName;
   readonly key: string;
@@ -22,17 +25,21 @@ export interface KernelCall {
   readonly flops: number;
 }
 
-/** Data from the host. `data` is asked at each run, so that what changes every step is never frozen into the program. */
+/**
+ * Data from the host. `data` is asked at each run, so that what changes every step is never frozen into the program.
+ */
 export interface Upload {
   readonly storage: Storage;
   readonly data: () => HostData;
 }
 
+/** What has been recorded: uploads, which come first, and calls in order. */
 export interface Program {
   readonly calls: KernelCall[];
   readonly uploads: Upload[];
 }
 
+/** A program without calls. */
 export function emptyProgram(): Program {
   return { calls: [], uploads: [] };
 }
@@ -68,9 +75,15 @@ export function launch<K extends KernelName>(kernel: K, { consts, buffers, grid,
   const bound = bindingsOf(kernel).map(({ name }) => {
     const storage = (buffers as Record<string, { readonly storage: Storage } | undefined>)[name]?.storage;
     if (!storage) throw new KernelError(`${kernel}.wgsl: buffer ${name} is not given`);
-    if (storage.released) throw new GpuError(`${kernel}: tensor ${name} ended with its step; return it from step() or keep() it to use it later`);
+    if (storage.released)
+      throw new GpuError(
+        `${kernel}: tensor ${name} ended with its step; return it from step() or keep() it to use it later`,
+      );
     if (storage.bytes > limit) {
-      throw new GpuError(`${kernel}: ${name} needs ${mib(storage.bytes)} MiB but this adapter binds at most ${mib(limit)} MiB; use a smaller batch, image or width`);
+      throw new GpuError(
+        `${kernel}: ${name} needs ${mib(storage.bytes)} MiB but this adapter binds at most ${mib(limit)} MiB; ` +
+          "use a smaller batch, image or width",
+      );
     }
     return storage;
   });
@@ -87,8 +100,9 @@ export function upload(storage: Storage, data: () => HostData): void {
 }
 
 /**
- * Runs a program. Storages in `survivors` (or all of them when it is "all") keep their buffers; the others are temporaries
- * that share memory and are released. Resolves when the work is submitted, with at most one submit still unfinished before it.
+ * Runs a program. Storages in `survivors` (or all of them when it is "all") keep their buffers; the others are
+ * temporaries that share memory and are released. Resolves when the work is submitted, with at most one submit still
+ * unfinished before it.
  */
 export async function runProgram(program: Program, survivors: ReadonlySet<Storage> | "all"): Promise<void> {
   if (program.calls.length === 0 && program.uploads.length === 0) return;
@@ -105,19 +119,35 @@ export async function runProgram(program: Program, survivors: ReadonlySet<Storag
   g.lastSubmit = g.device.queue.onSubmittedWorkDone();
 }
 
-/** One encoder, one pass, one submit. A validation error drops the submit whole: it becomes the fault that the next call throws. */
-function submit(g: Gpu, calls: readonly KernelCall[], pipelines: readonly GPUComputePipeline[], groups: readonly GPUBindGroup[]): void {
+/**
+ * One encoder, one pass, one submit. A validation error drops the submit whole: it
+ * becomes the fault that the next call throws.
+ */
+function submit(
+  g: Gpu,
+  calls: readonly KernelCall[],
+  pipelines: readonly GPUComputePipeline[],
+  groups: readonly GPUBindGroup[],
+): void {
   g.device.pushErrorScope("validation");
   const encoder = g.device.createCommandEncoder();
   encode(encoder, calls, pipelines, groups);
   g.device.queue.submit([encoder.finish()]);
   g.lastCheck = g.device.popErrorScope().then(async (error) => {
-    if (error) g.fault ??= new GpuError(`${await culprit(g, calls, pipelines, groups)}: the GPU refused the work: ${error.message}`);
+    if (error)
+      g.fault ??= new GpuError(
+        `${await culprit(g, calls, pipelines, groups)}: the GPU refused the work: ${error.message}`,
+      );
   });
 }
 
 /** The first kernel of a refused program that is refused on its own. */
-async function culprit(g: Gpu, calls: readonly KernelCall[], pipelines: readonly GPUComputePipeline[], groups: readonly GPUBindGroup[]): Promise<string> {
+async function culprit(
+  g: Gpu,
+  calls: readonly KernelCall[],
+  pipelines: readonly GPUComputePipeline[],
+  groups: readonly GPUBindGroup[],
+): Promise<string> {
   for (let i = 0; i < calls.length; i++) {
     g.device.pushErrorScope("validation");
     const encoder = g.device.createCommandEncoder();
@@ -128,7 +158,12 @@ async function culprit(g: Gpu, calls: readonly KernelCall[], pipelines: readonly
   return "program";
 }
 
-function encode(encoder: GPUCommandEncoder, calls: readonly KernelCall[], pipelines: readonly GPUComputePipeline[], groups: readonly GPUBindGroup[]): void {
+function encode(
+  encoder: GPUCommandEncoder,
+  calls: readonly KernelCall[],
+  pipelines: readonly GPUComputePipeline[],
+  groups: readonly GPUBindGroup[],
+): void {
   if (calls.length === 0) return;
   const pass = encoder.beginComputePass();
   calls.forEach((call, i) => {
@@ -143,13 +178,21 @@ function writeStorage(g: Gpu, storage: Storage, data: HostData): void {
   g.device.queue.writeBuffer(storage.buffer!.gpu, 0, data.buffer, data.byteOffset, data.byteLength);
 }
 
-/** Gives every storage a buffer from its first to its last use, in order. Returns each call's bind group, and the temporaries. */
-function allocate(g: Gpu, program: Program, survivors: ReadonlySet<Storage> | "all"): { groups: GPUBindGroup[]; ended: Storage[] } {
+/**
+ * Gives every storage a buffer from its first to its last use, in order. Returns
+ * each call's bind group, and the temporaries.
+ */
+function allocate(
+  g: Gpu,
+  program: Program,
+  survivors: ReadonlySet<Storage> | "all",
+): { groups: GPUBindGroup[]; ended: Storage[] } {
   const lastUse = new Map<Storage, number>();
   const temporary = (s: Storage) => survivors !== "all" && !survivors.has(s);
   for (const { storage } of program.uploads) if (!storage.buffer) lastUse.set(storage, -1);
   program.calls.forEach((call, i) => call.buffers.forEach((s) => (!s.buffer || lastUse.has(s)) && lastUse.set(s, i)));
-  for (const { storage } of program.uploads) storage.buffer ??= g.pool.acquire(storage.bytes); // written before any kernel runs
+  // Uploads are written before any kernel runs, so their buffers are taken first.
+  for (const { storage } of program.uploads) storage.buffer ??= g.pool.acquire(storage.bytes);
   const endFirst = (i: number, s: Storage) => lastUse.get(s) === i && temporary(s) && !s.released;
   const end = (s: Storage) => {
     g.pool.release(s.buffer!);

@@ -5,6 +5,8 @@ import { roundSize } from "./pool.ts";
 import type { Storage } from "./storage.ts";
 import { waitFor } from "./wait.ts";
 
+const USAGE = 0x1 | 0x8; // MAP_READ | COPY_DST
+
 const staging = new WeakMap<GPUDevice, GPUBuffer[]>();
 
 /** The bytes of `storage`, which must have run. */
@@ -14,7 +16,7 @@ export async function readStorage(storage: Storage): Promise<ArrayBuffer> {
   const free = staging.get(g.device) ?? [];
   staging.set(g.device, free);
   const at = free.findIndex((b) => b.size >= size && b.size <= 4 * size);
-  const buffer = at >= 0 ? free.splice(at, 1)[0] : g.device.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  const buffer = at >= 0 ? free.splice(at, 1)[0] : g.device.createBuffer({ size, usage: USAGE });
   const encoder = g.device.createCommandEncoder();
   encoder.copyBufferToBuffer(storage.buffer!.gpu, 0, buffer, 0, Math.ceil(storage.bytes / 4) * 4);
   g.device.queue.submit([encoder.finish()]);

@@ -1,5 +1,6 @@
 // A storage is the memory behind one or more tensors. It has no GPU buffer until the program that first writes it runs.
 
+/** A GPU buffer of the pool. */
 export interface Buffer {
   readonly gpu: GPUBuffer;
   readonly id: number;
@@ -7,6 +8,7 @@ export interface Buffer {
   readonly capacity: number;
 }
 
+/** Memory of `bytes` bytes, with or without a buffer behind it. */
 export class Storage {
   readonly bytes: number;
   buffer: Buffer | null = null;

@@ -1,5 +1,6 @@
-// The fallback that needs no root and no system package: SwiftShader, a Vulkan driver for the CPU, out of the npm package
-// @sparticuz/chromium, which carries it together with a Vulkan loader. Linux x64 only. Unpacked once into the user's cache folder.
+// The fallback that needs no root and no system package: SwiftShader, a Vulkan driver for the CPU, out of the npm
+// package @sparticuz/chromium, which carries it together with a Vulkan loader. Linux x64 only. Unpacked once into the
+// user's cache folder.
 
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -28,7 +29,8 @@ function loadLibrary(path: string): void {
   try {
     process.dlopen({ exports: {} }, path, constants.dlopen.RTLD_NOW | RTLD_NODELETE);
   } catch (error) {
-    if (!/self-register/.test((error as Error).message)) debugLog(1, `could not load ${path}: ${(error as Error).message}`);
+    if (!/self-register/.test((error as Error).message))
+      debugLog(1, `could not load ${path}: ${(error as Error).message}`);
   }
 }
 
@@ -42,7 +44,8 @@ async function unpack(): Promise<string | null> {
   mkdirSync(part, { recursive: true });
   for (const entry of await unpackTar(brotliDecompressSync(readFileSync(archive.path)))) {
     const name = basename(entry.header.name);
-    if (entry.data && /^(libvulkan|libvk_swiftshader|vk_swiftshader)/.test(name)) writeFileSync(join(part, name), entry.data, { mode: 0o755 });
+    if (entry.data && /^(libvulkan|libvk_swiftshader|vk_swiftshader)/.test(name))
+      writeFileSync(join(part, name), entry.data, { mode: 0o755 });
   }
   try {
     renameSync(part, folder);

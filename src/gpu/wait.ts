@@ -1,5 +1,5 @@
-// Waiting for the GPU. Dawn's Node binding spins the event loop while a promise of its is pending, and on a CPU adapter that
-// spin takes a core away from the shaders: there we sleep a little in each turn of the loop ("polite wait").
+// Waiting for the GPU. Dawn's Node binding spins the event loop while a promise of its is pending, and on a CPU adapter
+// that spin takes a core away from the shaders: there we sleep a little in each turn of the loop ("polite wait").
 
 const SLEEP_MS = 0.2;
 

@@ -5,8 +5,9 @@ import { OptionError } from "../errors.ts";
 import { broadcastShapes } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { callBinary, callSlope, callWhere, scalar, view, type BinaryOp, type BinarySlope } from "./broadcast.ts";
+import { checkFloat } from "./checks.ts";
 import { sumTo } from "./reduction.ts";
-import { checkFloat, log, neg } from "./unary.ts";
+import { log, neg } from "./unary.ts";
 
 /** A tensor, or a number, which may be another one every step without making a new kernel. */
 export type Operand = Tensor | number;

@@ -9,8 +9,20 @@ import { empty, hostTensor, type Tensor } from "../tensor.ts";
 
 /** In the order of the cases in binary.wgsl. */
 export const OPS = [
-  "add", "sub", "mul", "div", "pow", "minimum", "maximum",
-  "equal", "notEqual", "less", "lessEqual", "greater", "greaterEqual", "prelu",
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "pow",
+  "minimum",
+  "maximum",
+  "equal",
+  "notEqual",
+  "less",
+  "lessEqual",
+  "greater",
+  "greaterEqual",
+  "prelu",
 ] as const;
 export type BinaryOp = (typeof OPS)[number];
 
@@ -32,6 +44,7 @@ export function vec4Grid(size: number): Grid {
   return linearGrid(Math.ceil(size / 4), WG);
 }
 
+/** `tensor` seen with `shape`, by default its own. */
 export function view(tensor: Tensor, shape: Shape = tensor.shape): View {
   return { tensor, shape };
 }
@@ -121,10 +134,15 @@ type LayoutConsts<K extends string> = Record<"ROW" | `${K}_RUN`, boolean> & Reco
 
 function layoutConsts<K extends string>(op: string, out: Shape, operands: Readonly<Record<K, Shape>>): LayoutConsts<K> {
   const names = Object.keys(operands) as K[];
-  const { dims, strides } = mergeDims(out, names.map((name) => operands[name]));
+  const { dims, strides } = mergeDims(
+    out,
+    names.map((name) => operands[name]),
+  );
   if (dims.length > MAX_DIMS) {
     const shapes = names.map((name) => showShape(operands[name])).join(", ");
-    throw new ShapeError(`${op}: at most ${MAX_DIMS} separate dimensions, shapes ${shapes} have ${dims.length}; reshape first`);
+    throw new ShapeError(
+      `${op}: at most ${MAX_DIMS} separate dimensions, shapes ${shapes} have ${dims.length}; reshape first`,
+    );
   }
   const inner = dims.length - 1;
   const consts: Record<string, boolean | string> = {

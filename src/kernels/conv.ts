@@ -5,9 +5,6 @@ import type { Tensor } from "../tensor.ts";
 import { runBiasGrad, runForward, runInputGrad, runWeightGrad } from "./convRun.ts";
 import { convShape, type ConvOptions } from "./convShape.ts";
 
-export { setConvVariant, type ConvVariant } from "./convRun.ts";
-export type { ConvOptions, ConvTransposeOptions, PerAxis } from "./convShape.ts";
-
 /**
  * 1-d convolution (cross-correlation). `x`: [N, C, W], `w`: [out, C / groups, KW], `bias`: [out].
  * Returns [N, out, W'] with W' = floor((W + 2 * padding - dilation * (KW - 1) - 1) / stride) + 1.
@@ -20,7 +17,8 @@ export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
 /**
  * 2-d convolution (cross-correlation). `x`: [N, C, H, W], `w`: [out, C / groups, KH, KW], `bias`: [out].
  * Returns [N, out, H', W'] with H' = floor((H + 2 * padding - dilation * (KH - 1) - 1) / stride) + 1, W' likewise.
- * Options are numbers or [height, width]. Throws ShapeError where shapes do not fit, OptionError for an option outside its range.
+ * Options are numbers or [height, width]. Throws ShapeError where shapes do not fit,
+ * OptionError for an option outside its range.
  */
 export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
   return conv("conv2d", 2, x, w, bias, options);

@@ -1,4 +1,5 @@
-// The kernel calls behind every convolution: forward, input gradient, weight gradient and bias gradient of one ConvShape.
+// The kernel calls behind every convolution: forward, input gradient, weight
+// gradient and bias gradient of one ConvShape.
 // A transposed convolution is the input gradient of the convolution it transposes, so it needs no kernels of its own.
 
 import { OptionError } from "../errors.ts";
@@ -7,17 +8,23 @@ import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
-import type { ConvShape, Three } from "./convShape.ts";
+import { axisConsts, triple, type Triple } from "./axes.ts";
+import type { ConvShape } from "./convShape.ts";
 
 /** Which kernels convolutions run: "subgroup" suits CPU adapters, "tiled" GPUs; "auto" asks the adapter. */
 export type ConvVariant = "auto" | "subgroup" | "tiled";
 
 let chosen: ConvVariant = "auto";
 
-/** Overrides the choice of convolution kernels, for tests and benchmarks. Throws OptionError where the adapter lacks subgroups. */
+/**
+ * Overrides the choice of convolution kernels, for tests and benchmarks. Throws
+ * OptionError where the adapter lacks subgroups.
+ */
 export function setConvVariant(variant: ConvVariant): void {
   if (variant === "subgroup" && !hasSubgroups()) {
-    throw new OptionError('setConvVariant: "subgroup" must run on subgroups of 4 or 8 lanes, found an adapter without; use "auto"');
+    throw new OptionError(
+      'setConvVariant: "subgroup" must run on subgroups of 4 or 8 lanes, got an adapter without; use "auto"',
+    );
   }
   chosen = variant;
 }
@@ -34,17 +41,8 @@ function useSubgroups(): boolean {
 const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
 /** What one launch of a forward kernel computes: a convolution of stride `stride / fraction` over packed weights. */
-interface Product {
-  readonly groups: number;
-  readonly cin: number;
-  readonly cout: number;
-  readonly input: Three;
-  readonly output: Three;
-  readonly kernel: Three;
-  readonly stride: Three;
-  readonly padding: Three;
-  readonly dilation: Three;
-  readonly fraction: Three;
+interface Product extends ConvShape {
+  readonly fraction: Triple;
   /** The weights are [groups * cin, cout, K] and used in reverse order. */
   readonly transposed: boolean;
 }
@@ -53,21 +51,37 @@ function forwardProduct(s: ConvShape): Product {
   return { ...s, fraction: [1, 1, 1], transposed: false };
 }
 
-/** The input gradient as a convolution of dy: i = (o + P - k * DIL) / S becomes o' = (i' - P' + k' * DIL) / L with reversed taps. */
+/**
+ * The input gradient as a convolution of dy: i = (o + P - k * DIL) / S becomes o' = (i' - P' + k' * DIL) / L with
+ * reversed taps.
+ */
 function inputGradProduct(s: ConvShape): Product {
   const padding = s.kernel.map((k, a) => (k - 1) * s.dilation[a] - s.padding[a]);
   return {
-    groups: s.groups, cin: s.cout, cout: s.cin, input: s.output, output: s.input, kernel: s.kernel, stride: [1, 1, 1],
-    padding: [padding[0], padding[1], padding[2]], dilation: s.dilation, fraction: s.stride, transposed: true,
+    groups: s.groups,
+    cin: s.cout,
+    cout: s.cin,
+    input: s.output,
+    output: s.input,
+    kernel: s.kernel,
+    stride: [1, 1, 1],
+    padding: triple(padding, 0),
+    dilation: s.dilation,
+    fraction: s.stride,
+    transposed: true,
   };
 }
 
 /** Consts that the forward and weight gradient kernels share. */
-function geometryConsts({ groups, cin, cout, input, output, kernel, stride, padding, dilation }: Omit<Product, "fraction" | "transposed">) {
+function geometryConsts(s: ConvShape) {
   return {
-    G: groups, CIG: cin, COG: cout, ID: input[0], IH: input[1], IW: input[2], OD: output[0], OH: output[1], OW: output[2],
-    KD: kernel[0], KH: kernel[1], KW: kernel[2], SD: stride[0], SH: stride[1], SW: stride[2],
-    PAD_D: padding[0], PAD_H: padding[1], PAD_W: padding[2], DD: dilation[0], DH: dilation[1], DW: dilation[2],
+    ...{ G: s.groups, CIG: s.cin, COG: s.cout },
+    ...axisConsts("I", s.input),
+    ...axisConsts("O", s.output),
+    ...axisConsts("K", s.kernel),
+    ...axisConsts("S", s.stride),
+    ...axisConsts("PAD_", s.padding),
+    ...axisConsts("D", s.dilation),
   };
 }
 
@@ -128,7 +142,12 @@ function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Te
     const packed = packWeights(w, p, tile.TM * tile.WY);
     const z = phases * p.groups * ceilDiv(p.cout, tile.TM * tile.WY);
     const grid = withDepth(linearGrid(pixels, tile.TN * tile.WX), z);
-    launch("conv_forward", { consts: { ...tile, ...consts }, buffers: { x, w: packed, bias: bias ?? w, y }, grid, flops });
+    launch("conv_forward", {
+      consts: { ...tile, ...consts },
+      buffers: { x, w: packed, bias: bias ?? w, y },
+      grid,
+      flops,
+    });
   }
   return y;
 }
@@ -139,7 +158,13 @@ export function runForward(s: ConvShape, x: Tensor, w: Tensor, bias: Tensor | nu
 }
 
 /** dx of shape `xShape` from dy; with a bias, the transposed convolution of dy. w: [groups * cout, cin, K]. */
-export function runInputGrad(s: ConvShape, dy: Tensor, w: Tensor, bias: Tensor | null, xShape: readonly number[]): Tensor {
+export function runInputGrad(
+  s: ConvShape,
+  dy: Tensor,
+  w: Tensor,
+  bias: Tensor | null,
+  xShape: readonly number[],
+): Tensor {
   return runProduct(inputGradProduct(s), dy, w, bias, empty(xShape));
 }
 
@@ -150,7 +175,10 @@ function reduceParts(parts: Tensor, shape: readonly number[]): Tensor {
   return y;
 }
 
-/** How many ways to split a sum of `length` steps so that about `wanted` pieces of work exist, each of at least `least` steps. */
+/**
+ * How many ways to split a sum of `length` steps so that about `wanted` pieces of
+ * work exist, each of at least `least` steps.
+ */
 function splitsFor(work: number, length: number, wanted: number, least: number): number {
   return Math.max(1, Math.min(ceilDiv(wanted, work), Math.floor(length / least)));
 }
@@ -161,7 +189,11 @@ function packChannels(x: Tensor, groups: number, pack: number): Tensor {
   const C = channels / groups;
   const S = x.size / (batch * channels);
   const packed = empty([batch, groups, ceilDiv(C, pack), S, pack]);
-  launch("conv_pack_channels", { consts: { PACK: pack, C, S, RUN }, buffers: { x, packed }, grid: linearGrid((packed.size / S) * ceilDiv(S, RUN), 64) });
+  launch("conv_pack_channels", {
+    consts: { PACK: pack, C, S, RUN },
+    buffers: { x, packed },
+    grid: linearGrid((packed.size / S) * ceilDiv(S, RUN), 64),
+  });
   return packed;
 }
 
@@ -175,7 +207,12 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
     const grid: Grid = [ceilDiv(columns, tile.TN * tile.WX), s.groups * ceilDiv(s.cout, tile.TM * tile.WY), 1];
     const splits = splitsFor(grid[0] * grid[1], dy.size / (s.groups * s.cout), 1024, 256);
     const dw = empty(splits === 1 ? wShape : [splits, ...wShape]);
-    launch("conv_weight_grad", { consts: { ...tile, ...consts }, buffers: { x, dy, dw }, grid: withDepth(grid, splits), flops });
+    launch("conv_weight_grad", {
+      consts: { ...tile, ...consts },
+      buffers: { x, dy, dw },
+      grid: withDepth(grid, splits),
+      flops,
+    });
     return splits === 1 ? dw : reduceParts(dw, wShape);
   }
   const SG = gpu().info.subgroupSize;
@@ -194,7 +231,9 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
   return splits === 1 ? dw : reduceParts(dw, wShape);
 }
 
-/** Vectors of channels and of columns per thread of conv_weight_grad_subgroup; the fastest of those tried on lavapipe. */
+/**
+ * Vectors of channels and of columns per thread of conv_weight_grad_subgroup; the fastest of those tried on lavapipe.
+ */
 function weightGradTile(blocks: number, columnVectors: number): { TC: number; QV: number } {
   const TC = blocks >= 3 ? 4 : blocks;
   return { TC, QV: Math.min(columnVectors, TC === 1 ? 3 : 2) };
@@ -206,6 +245,11 @@ export function runBiasGrad(dy: Tensor): Tensor {
   const count = dy.size / C;
   const splits = splitsFor(C, count, 64, 1024);
   const db = empty(splits === 1 ? [C] : [splits, C]);
-  launch("conv_bias_grad", { consts: { C, S: count / batch }, buffers: { dy, db }, grid: [C, splits, 1], flops: dy.size });
+  launch("conv_bias_grad", {
+    consts: { C, S: count / batch },
+    buffers: { dy, db },
+    grid: [C, splits, 1],
+    flops: dy.size,
+  });
   return splits === 1 ? db : reduceParts(db, [C]);
 }

@@ -7,14 +7,15 @@ import type { Rng } from "../random.ts";
 import { showShape, sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { vec4Grid } from "./broadcast.ts";
+import { checkFloat } from "./checks.ts";
 import { draw } from "./draw.ts";
-import { checkFloat } from "./unary.ts";
 
 export interface DropoutOptions {
   /** Probability of a zero, in [0, 1]. Default 0.5. */
   p?: number;
   /** False: x is returned as it is. Default true. */
   training?: boolean;
+  /** Where the random numbers come from; its position moves on. */
   rng: Rng;
 }
 

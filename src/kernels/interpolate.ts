@@ -6,6 +6,8 @@ import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
+import { axisConsts, triple } from "./axes.ts";
+import { checkFloat } from "./checks.ts";
 
 const WG = 64;
 
@@ -59,6 +61,7 @@ interface Axis {
 }
 
 function axesOf(x: Tensor, { size, scale, mode, alignCorners = false }: InterpolateOptions): Axis[] {
+  checkFloat("interpolate", "x", x);
   const space = x.shape.slice(2);
   const rank = space.length;
   if (rank !== 2 && rank !== 3)
@@ -77,7 +80,8 @@ function axesOf(x: Tensor, { size, scale, mode, alignCorners = false }: Interpol
   }
   if (out.length !== rank || !out.every((n) => Number.isInteger(n) && n > 0)) {
     throw new OptionError(
-      `interpolate: the output size must be ${rank} whole numbers above 0, got ${showShape(out)} for x ${showShape(x.shape)}`,
+      `interpolate: the output size must be ${rank} whole numbers above 0, ` +
+        `got ${showShape(out)} for x ${showShape(x.shape)}`,
     );
   }
   return space.map((n, i) => axis(n, out[i], scales ? fraction(1 / scales[i]) : [n, out[i]], mode, alignCorners));
@@ -119,23 +123,27 @@ function fraction(value: number): [number, number] {
 }
 
 function constsOf(axes: readonly Axis[]) {
-  const one: Axis = { size: 1, out: 1, a: 0, b: 0, den: 1 };
-  const [d, h, w] = axes.length === 2 ? [one, ...axes] : axes;
+  const each = (fill: number, pick: (a: Axis) => number) => triple(axes.map(pick), fill);
   return {
-    ID: d.size,
-    IH: h.size,
-    IW: w.size,
-    OD: d.out,
-    OH: h.out,
-    OW: w.out,
-    AD: d.a,
-    AH: h.a,
-    AW: w.a,
-    BD: d.b,
-    BH: h.b,
-    BW: w.b,
-    DEN_D: d.den,
-    DEN_H: h.den,
-    DEN_W: w.den,
+    ...axisConsts(
+      "I",
+      each(1, (a) => a.size),
+    ),
+    ...axisConsts(
+      "O",
+      each(1, (a) => a.out),
+    ),
+    ...axisConsts(
+      "A",
+      each(0, (a) => a.a),
+    ),
+    ...axisConsts(
+      "B",
+      each(0, (a) => a.b),
+    ),
+    ...axisConsts(
+      "DEN_",
+      each(1, (a) => a.den),
+    ),
   };
 }

@@ -10,8 +10,6 @@ import { gather, widen } from "./gather.ts";
 import { spread } from "./pad.ts";
 import { sumTo } from "./reduction.ts";
 
-export { pad, type PadMode, type PadOptions } from "./pad.ts";
-
 /**
  * The same elements in row-major order under another shape; shares the storage of `x`. One dimension may be -1: it
  * takes what is left.
@@ -154,7 +152,8 @@ export function concat(list: readonly Tensor[], dim: number): Tensor {
     const fits = x.dtype === first.dtype && sameShape(x.shape.toSpliced(d, 1, 0), first.shape.toSpliced(d, 1, 0));
     if (!fits)
       throw new ShapeError(
-        `concat: ${x.dtype} ${showShape(x.shape)} and ${first.dtype} ${showShape(first.shape)} must agree in all but dim ${dim}`,
+        `concat: ${x.dtype} ${showShape(x.shape)} and ${first.dtype} ${showShape(first.shape)} ` +
+          `must agree in all but dim ${dim}`,
       );
   }
   if (rest.length === 0) return first;
@@ -217,9 +216,8 @@ function copyChunks(x: Tensor, y: Tensor, { xRow, xStart, yRow, yStart, chunk }:
  */
 export function assign(target: Tensor, source: Tensor): void {
   if (target.dtype !== source.dtype || !sameShape(target.shape, source.shape)) {
-    throw new ShapeError(
-      `assign: target and source must agree, got ${target.dtype} ${showShape(target.shape)} and ${source.dtype} ${showShape(source.shape)}`,
-    );
+    const found = `${target.dtype} ${showShape(target.shape)} and ${source.dtype} ${showShape(source.shape)}`;
+    throw new ShapeError(`assign: target and source must agree, got ${found}`);
   }
   const n = source.size;
   copyChunks(source, target, { xRow: n, xStart: 0, yRow: n, yStart: 0, chunk: n });
@@ -237,6 +235,7 @@ export function stack(list: readonly Tensor[], dim = 0): Tensor {
 /** [start, end) with a step (default 1); negative positions count from the back; null takes the whole dimension. */
 export type Range = readonly [start: number, end: number, step?: number] | null;
 
+/** Which part to cut: one dimension, or a range for each. */
 export type SliceOptions =
   | { dim: number; start?: number; end?: number; step?: number }
   /** One range per dimension, from the first; missing ones take the whole dimension. */

@@ -7,6 +7,7 @@ import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { broadcastShapes, sameShape, showShape, sizeOf, stridesOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
+import { checkFloat } from "./checks.ts";
 import { broadcastTo, reshape } from "./layout.ts";
 import { sumTo } from "./reduction.ts";
 
@@ -23,7 +24,8 @@ export interface MatmulOptions {
  * PyTorch. Throws ShapeError when K differs.
  */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
-  checkFloat("matmul", a, b);
+  checkFloat("matmul", "a", a);
+  checkFloat("matmul", "b", b);
   if (a.shape.length === 0 || b.shape.length === 0) {
     throw new ShapeError(
       `matmul: both tensors must have a dimension, got a ${showShape(a.shape)} and b ${showShape(b.shape)}`,
@@ -64,7 +66,8 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
  * not fit.
  */
 export function linear(x: Tensor, w: Tensor, b: Tensor | null = null): Tensor {
-  checkFloat("linear", x, w);
+  checkFloat("linear", "x", x);
+  checkFloat("linear", "w", w);
   if (x.shape.length === 0 || w.shape.length !== 2 || x.shape.at(-1) !== w.shape[1]) {
     throw new ShapeError(
       `linear: x must end in the ${w.shape[1]} inputs of w, got x ${showShape(x.shape)} and w ${showShape(w.shape)}`,
@@ -80,11 +83,6 @@ export function linear(x: Tensor, w: Tensor, b: Tensor | null = null): Tensor {
     needs[2] ? sumTo(dy, b!.shape) : null,
   ]);
   return reshape(y, [...x.shape.slice(0, -1), out]);
-}
-
-function checkFloat(op: string, a: Tensor, b: Tensor): void {
-  if (a.dtype !== "f32" || b.dtype !== "f32")
-    throw new ShapeError(`${op}: both tensors must be f32, got ${a.dtype} and ${b.dtype}`);
 }
 
 /** The product without a gradient; both operands have at least two dimensions that fit. */

@@ -8,6 +8,7 @@ import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { sameShape, showShape, sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
+import { checkFloat } from "./checks.ts";
 import { joinThreads, planeSlices, type PlaneSlices } from "./planes.ts";
 
 const WG = 64;
@@ -46,7 +47,8 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
   const p = planesOf(x, activation);
   if (training && p.count * p.size === p.C) {
     throw new ShapeError(
-      `${op}: training needs more than 1 value per channel, got x ${showShape(x.shape)}; use a larger batch or training: false`,
+      `${op}: training needs more than 1 value per channel, got x ${showShape(x.shape)}; ` +
+        "use a larger batch or training: false",
     );
   }
   const partial = training ? moments(x, p) : empty([2]); // not read in evaluation
@@ -308,6 +310,7 @@ function sumSlices(x: Tensor, shape: Shape): Tensor {
 const present = (...list: (Tensor | null)[]): Tensor[] => list.filter((t) => t !== null);
 
 function checkPlanes(op: string, x: Tensor, weight: Tensor | null, bias: Tensor | null, eps: number): void {
+  checkFloat(op, "x", x);
   if (x.shape.length < 2)
     throw new ShapeError(`${op}: x must have at least 2 dimensions [N, C, ...], got ${showShape(x.shape)}`);
   checkVector(op, "weight", weight, [x.shape[1]], x);
@@ -316,9 +319,11 @@ function checkPlanes(op: string, x: Tensor, weight: Tensor | null, bias: Tensor 
 }
 
 function checkRows(x: Tensor, shape: Shape, weight: Tensor | null, bias: Tensor | null, eps: number): void {
+  checkFloat("layerNorm", "x", x);
   if (shape.length === 0 || !sameShape(x.shape.slice(-shape.length), shape)) {
     throw new ShapeError(
-      `layerNorm: x must end with the dimensions of normalizedShape, got x ${showShape(x.shape)} and normalizedShape ${showShape(shape)}`,
+      `layerNorm: x must end with the dimensions of normalizedShape, ` +
+        `got x ${showShape(x.shape)} and normalizedShape ${showShape(shape)}`,
     );
   }
   checkVector("layerNorm", "weight", weight, shape, x);

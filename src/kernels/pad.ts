@@ -37,7 +37,8 @@ export function pad(x: Tensor, amounts: readonly number[], { mode = "constant", 
   if (!MODES.includes(mode)) throw new OptionError(`pad: mode must be one of ${MODES.join(", ")}, got ${mode}`);
   if (amounts.length % 2 !== 0 || amounts.length > 2 * x.shape.length || !amounts.every(Number.isInteger)) {
     throw new OptionError(
-      `pad: amounts must be whole [before, after] pairs, at most one per dimension of ${showShape(x.shape)}, got [${amounts.join(", ")}]`,
+      `pad: amounts must be whole [before, after] pairs, at most one per dimension of ${showShape(x.shape)}, ` +
+        `got [${amounts.join(", ")}]`,
     );
   }
   const dims = x.shape.map((n, d) => {
@@ -89,6 +90,12 @@ function collapse(dims: readonly Dim[], constant: boolean): Dim[] {
   return merged;
 }
 
+/** The consts <prefix>0 to <prefix>5. */
+function numbered<P extends string>(prefix: P, value: (i: number) => number) {
+  const rows = Array.from({ length: MAX_RANK }, (_, i) => [`${prefix}${i}`, value(i)]);
+  return Object.fromEntries(rows) as Record<`${P}${0 | 1 | 2 | 3 | 4 | 5}`, number>;
+}
+
 const ANY = 2 ** 31 - 1; // no position in a whole first dimension lies outside, so its size need not be compiled in
 
 function launchPad(x: Tensor, given: readonly Dim[], mode: number, value: number): Tensor {
@@ -110,22 +117,8 @@ function launchPad(x: Tensor, given: readonly Dim[], mode: number, value: number
     MODE: mode,
     ...{ N0: isWhole(at(0)) ? ANY : at(0).n, N1: at(1).n, N2: at(2).n, N3: at(3).n, N4: at(4).n, N5: at(5).n },
     ...{ O1: at(1).out, O2: at(2).out, O3: at(3).out, O4: at(4).out, O5: at(5).out },
-    ...{
-      BEFORE0: at(0).before,
-      BEFORE1: at(1).before,
-      BEFORE2: at(2).before,
-      BEFORE3: at(3).before,
-      BEFORE4: at(4).before,
-      BEFORE5: at(5).before,
-    },
-    ...{
-      STEP0: at(0).step,
-      STEP1: at(1).step,
-      STEP2: at(2).step,
-      STEP3: at(3).step,
-      STEP4: at(4).step,
-      STEP5: at(5).step,
-    },
+    ...numbered("BEFORE", (i) => at(i).before),
+    ...numbered("STEP", (i) => at(i).step),
   };
   launch("pad", { consts, buffers: { x, y }, grid: linearGrid(y.size / (wide ? 4 : 1), 64) });
   return y;

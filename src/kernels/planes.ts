@@ -1,6 +1,5 @@
 // How kernels that work plane by plane ([N, C] planes of D * H * W values) share a plane among threads, and the sums
-// and
-// scalings of planes that several families need. Internal: gradients are the callers' business.
+// and scalings of planes that several families need. Internal: gradients are the callers' business.
 
 import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";

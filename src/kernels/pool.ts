@@ -6,12 +6,11 @@ import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
+import { axisConsts, perAxis, triple, type PerAxis, type Triple } from "./axes.ts";
+import { checkFloat } from "./checks.ts";
 import { planeFill, planeSums } from "./planes.ts";
 
 const WG = 64;
-
-/** One number for every axis, or one per axis in the order (D,) H, W. */
-type PerAxis = number | readonly number[];
 
 export interface AvgPoolOptions {
   kernelSize: PerAxis;
@@ -60,6 +59,7 @@ export function avgPool3d(x: Tensor, options: AvgPoolOptions): Tensor {
 
 /** Mean over all of space. `x`: [N, C, ...]. Returns [N, C, 1, ...]. Throws ShapeError for fewer than 3 dimensions. */
 export function globalAvgPool(x: Tensor): Tensor {
+  checkFloat("globalAvgPool", "x", x);
   if (x.shape.length < 3)
     throw new ShapeError(`globalAvgPool: x must have at least 3 dimensions [N, C, ...], got ${showShape(x.shape)}`);
   const factor = 1 / sizeOf(x.shape.slice(2));
@@ -87,7 +87,8 @@ function adaptiveAvgPool(op: string, x: Tensor, rank: 2 | 3, outputSize: PerAxis
   const space = x.shape.slice(2);
   if (space.some((n, a) => n % size[a] !== 0)) {
     throw new OptionError(
-      `${op}: every size of x must be a multiple of outputSize, got x ${showShape(x.shape)} and outputSize ${showShape(size)}; use interpolate or avgPool`,
+      `${op}: every size of x must be a multiple of outputSize, ` +
+        `got x ${showShape(x.shape)} and outputSize ${showShape(size)}; use interpolate or avgPool`,
     );
   }
   return avgPool(op, x, rank, { kernelSize: space.map((n, a) => n / size[a]) });
@@ -99,7 +100,7 @@ function maxPool(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions): T
   const SAVE = gradEnabled() && x.requiresGrad;
   const index = empty(SAVE ? w.shape : [1], "u32");
   launch("max_pool", {
-    consts: { ...w.sizes, ...axes("K", w.kernel), ...axes("D", w.dilation), INSIDE: w.inside, SAVE, WG },
+    consts: { ...w.sizes, ...axisConsts("K", w.kernel), ...axisConsts("D", w.dilation), INSIDE: w.inside, SAVE, WG },
     buffers: { x, y, index },
     grid: linearGrid(y.size, WG),
   });
@@ -111,13 +112,13 @@ function maxPoolBackward(x: Tensor, index: Tensor, dy: Tensor, w: Windows): Tens
   const [OD, OH, OW] = w.out;
   if (w.tiles) {
     launch("max_pool_tiles_backward", {
-      consts: { OD, OH, OW, ...axes("K", w.kernel), WG },
+      consts: { OD, OH, OW, ...axisConsts("K", w.kernel), WG },
       buffers: { dy, index, dx },
       grid: linearGrid(dy.size, WG),
     });
   } else {
     launch("max_pool_backward", {
-      consts: { ...w.sizes, ...axes("E", w.extent), WG },
+      consts: { ...w.sizes, ...axisConsts("E", w.extent), WG },
       buffers: { dy, index, dx },
       grid: linearGrid(dx.size, WG),
     });
@@ -127,7 +128,7 @@ function maxPoolBackward(x: Tensor, index: Tensor, dy: Tensor, w: Windows): Tens
 
 function avgPool(op: string, x: Tensor, rank: 2 | 3, options: AvgPoolOptions): Tensor {
   const w = windowsOf(op, x, rank, options);
-  const consts = { ...w.sizes, ...axes("K", w.kernel), PADDED: options.countIncludePad ?? true, WG };
+  const consts = { ...w.sizes, ...axisConsts("K", w.kernel), PADDED: options.countIncludePad ?? true, WG };
   const y = empty(w.shape);
   launch("avg_pool", { consts: { ...consts, BACKWARD: false }, buffers: { x, y }, grid: linearGrid(y.size, WG) });
   return record(y, [x], (dy) => {
@@ -140,8 +141,6 @@ function avgPool(op: string, x: Tensor, rank: 2 | 3, options: AvgPoolOptions): T
     return [dx];
   });
 }
-
-type Triple = readonly [number, number, number];
 
 /** The windows of one call, per axis D, H, W. */
 interface Windows {
@@ -169,12 +168,14 @@ function windowsOf(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions):
   const space = x.shape.slice(2);
   if (padding.some((p, a) => 2 * p > kernel[a])) {
     throw new OptionError(
-      `${op}: padding must be at most half the kernel, got padding ${showShape(padding)} and kernelSize ${showShape(kernel)}`,
+      `${op}: padding must be at most half the kernel, ` +
+        `got padding ${showShape(padding)} and kernelSize ${showShape(kernel)}`,
     );
   }
   if (space.some((n, a) => n + 2 * padding[a] < extent[a])) {
     throw new ShapeError(
-      `${op}: the window ${showShape(extent)} is larger than x ${showShape(x.shape)} with padding ${showShape(padding)}`,
+      `${op}: the window ${showShape(extent)} is larger than ` +
+        `x ${showShape(x.shape)} with padding ${showShape(padding)}`,
     );
   }
   const out = space.map((n, a) => outputSize(n, extent[a], stride[a], padding[a], options.ceilMode ?? false));
@@ -183,10 +184,10 @@ function windowsOf(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions):
   );
   const inside = space.every((n, a) => padding[a] === 0 && (out[a] - 1) * stride[a] + extent[a] <= n);
   const sizes = {
-    ...axes("I", triple(space, 1)),
-    ...axes("O", triple(out, 1)),
-    ...axes("S", triple(stride, 1)),
-    ...axes("PAD_", triple(padding, 0)),
+    ...axisConsts("I", triple(space, 1)),
+    ...axisConsts("O", triple(out, 1)),
+    ...axisConsts("S", triple(stride, 1)),
+    ...axisConsts("PAD_", triple(padding, 0)),
   };
   return {
     shape: [x.shape[0], x.shape[1], ...out],
@@ -207,28 +208,9 @@ function outputSize(n: number, extent: number, stride: number, padding: number, 
   return (size - 1) * stride >= n + padding ? size - 1 : size; // a window must not start beyond the input
 }
 
-/** Sizes for D, H, W: 2-D lists get `first` in front. */
-const triple = (list: readonly number[], first: number): Triple =>
-  list.length === 2 ? [first, list[0], list[1]] : [list[0], list[1], list[2]];
-
-function axes<P extends string>(prefix: P, [d, h, w]: Triple): Record<`${P}${"D" | "H" | "W"}`, number> {
-  return { [`${prefix}D`]: d, [`${prefix}H`]: h, [`${prefix}W`]: w } as Record<`${P}${"D" | "H" | "W"}`, number>;
-}
-
 function checkRank(op: string, x: Tensor, rank: 2 | 3): void {
-  if (x.shape.length !== rank + 2) {
-    throw new ShapeError(
-      `${op}: x must have ${rank + 2} dimensions ${rank === 2 ? "[N, C, H, W]" : "[N, C, D, H, W]"}, got ${showShape(x.shape)}`,
-    );
-  }
-}
-
-function perAxis(op: string, name: string, value: PerAxis, rank: number, least: number): number[] {
-  const list = typeof value === "number" ? new Array<number>(rank).fill(value) : [...value];
-  if (list.length !== rank || !list.every((v) => Number.isInteger(v) && v >= least)) {
-    throw new OptionError(
-      `${op}: ${name} must be one whole number of at least ${least}, or ${rank} of them, got ${typeof value === "number" ? value : showShape(value)}`,
-    );
-  }
-  return list;
+  checkFloat(op, "x", x);
+  const form = rank === 2 ? "[N, C, H, W]" : "[N, C, D, H, W]";
+  if (x.shape.length !== rank + 2)
+    throw new ShapeError(`${op}: x must have ${rank + 2} dimensions ${form}, got ${showShape(x.shape)}`);
 }

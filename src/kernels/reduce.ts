@@ -7,8 +7,9 @@ import { launch } from "../gpu/program.ts";
 import { normalDim, sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { callBinary, expand, scalar, view } from "./broadcast.ts";
+import { checkFloat } from "./checks.ts";
 import { callReduce, reshaped } from "./reduction.ts";
-import { checkFloat, exp, log, sqrt } from "./unary.ts";
+import { exp, log, sqrt } from "./unary.ts";
 
 export interface ReduceOptions {
   /** The dimension or dimensions to reduce, negative ones counted from the back. Default: all. */

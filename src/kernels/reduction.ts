@@ -44,7 +44,10 @@ export function callReduce(op: ReduceOp, x: Tensor, reduced: readonly boolean[],
       r = chunks;
     }
   }
-  return reshaped(y, x.shape.map((n, axis) => (reduced[axis] ? 1 : n)));
+  return reshaped(
+    y,
+    x.shape.map((n, axis) => (reduced[axis] ? 1 : n)),
+  );
 }
 
 interface Group {

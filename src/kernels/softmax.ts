@@ -6,7 +6,7 @@ import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { normalDim, sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
-import { checkFloat } from "./unary.ts";
+import { checkFloat } from "./checks.ts";
 
 /**
  * Exponentials along `dim` that sum to 1, without overflow. Any shape. Throws ShapeError for a dimension that is not

@@ -7,6 +7,7 @@ import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
+import { checkFloat } from "./checks.ts";
 import { planeAffine, planeSlicedSums, planeSlices } from "./planes.ts";
 
 const WG = 128;
@@ -75,6 +76,7 @@ function helpers(results: number): number {
 
 function check(x: Tensor, w1: Tensor, b1: Tensor | null, w2: Tensor, b2: Tensor | null): [number, number] {
   const op = "squeezeExcitation";
+  checkFloat(op, "x", x);
   if (x.shape.length < 3)
     throw new ShapeError(`${op}: x must have at least 3 dimensions [N, C, ...], got ${showShape(x.shape)}`);
   const C = x.shape[1];

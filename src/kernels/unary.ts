@@ -6,6 +6,7 @@ import { launch } from "../gpu/program.ts";
 import { showShape, type Shape } from "../shape.ts";
 import { empty, type Dtype, type Tensor } from "../tensor.ts";
 import { callBinary, callSlope, vec4Grid, view } from "./broadcast.ts";
+import { checkFloat } from "./checks.ts";
 import { reshaped, sumTo } from "./reduction.ts";
 
 interface Row {
@@ -61,11 +62,6 @@ function unaryBackward(consts: { OP: number } & Parameters, kept: Tensor, dy: Te
   const dx = empty(dy.shape);
   launch("unary_backward", { consts, buffers: { kept, dy, dx }, grid: vec4Grid(dy.size), flops: 2 * dy.size });
   return dx;
-}
-
-/** Throws ShapeError unless `t` holds float32 numbers. */
-export function checkFloat(op: string, name: string, t: Tensor): void {
-  if (t.dtype !== "f32") throw new ShapeError(`${op}: ${name} must be f32, got ${t.dtype}; cast it first`);
 }
 
 function finite(op: string, name: string, value: number): number {

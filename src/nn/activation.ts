@@ -26,7 +26,7 @@ export class LeakyReLU {
 
 /** x, or weight * x below zero, with one learned weight per channel (or one for all). */
 export class PReLU {
-  readonly weight: Tensor;   // [C] or [1]
+  readonly weight: Tensor; // [C] or [1]
 
   constructor({ channels = 1, initial = 0.25 }: { channels?: number; initial?: number } = {}) {
     this.weight = full([channels], initial, { requiresGrad: true });

@@ -1,5 +1,7 @@
 import { OptionError } from "../errors.ts";
-import { conv1d, conv2d, conv3d, type ConvOptions as Settings, type PerAxis } from "../kernels/conv.ts";
+import { perAxis, type PerAxis } from "../kernels/axes.ts";
+import { conv1d, conv2d, conv3d } from "../kernels/conv.ts";
+import type { ConvOptions as Settings } from "../kernels/convShape.ts";
 import type { Rng } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import { defaultWeights } from "./init.ts";
@@ -18,14 +20,6 @@ interface ConvFields {
   settings: Required<Settings>;
 }
 
-/** `axes` numbers from one or from a list. */
-export function perAxis(op: string, value: PerAxis, axes: number): number[] {
-  const list = typeof value === "number" ? new Array<number>(axes).fill(value) : [...value];
-  if (list.length !== axes)
-    throw new OptionError(`${op}: kernelSize must be one number or ${axes}, got [${list.join(", ")}]`);
-  return list;
-}
-
 /** Both channel counts must be multiples of `groups`. */
 export function checkGroups(op: string, cin: number, cout: number, groups: number): void {
   const valid =
@@ -37,7 +31,8 @@ export function checkGroups(op: string, cin: number, cout: number, groups: numbe
 function fieldsOf(op: string, axes: number, cin: number, cout: number, options: ConvLayerOptions): ConvFields {
   const { kernelSize, stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, rng } = options;
   checkGroups(op, cin, cout, groups);
-  const weights = defaultWeights([cout, cin / groups, ...perAxis(op, kernelSize, axes)], bias ? cout : 0, rng);
+  const kernel = perAxis(op, "kernelSize", kernelSize, axes, 1);
+  const weights = defaultWeights([cout, cin / groups, ...kernel], bias ? cout : 0, rng);
   return { ...weights, settings: { stride, padding, dilation, groups } };
 }
 

@@ -1,8 +1,9 @@
-import type { ConvTransposeOptions as Settings, PerAxis } from "../kernels/conv.ts";
+import { perAxis, type PerAxis } from "../kernels/axes.ts";
+import type { ConvTransposeOptions as Settings } from "../kernels/convShape.ts";
 import { convTranspose2d, convTranspose3d } from "../kernels/convTranspose.ts";
 import type { Rng } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkGroups, perAxis } from "./conv.ts";
+import { checkGroups } from "./conv.ts";
 import { defaultWeights } from "./init.ts";
 
 export interface ConvTransposeLayerOptions extends Settings {
@@ -37,7 +38,8 @@ function fieldsOf(
     rng,
   } = options;
   checkGroups(op, cin, cout, groups);
-  const weights = defaultWeights([cin, cout / groups, ...perAxis(op, kernelSize, axes)], bias ? cout : 0, rng);
+  const kernel = perAxis(op, "kernelSize", kernelSize, axes, 1);
+  const weights = defaultWeights([cin, cout / groups, ...kernel], bias ? cout : 0, rng);
   return { ...weights, settings: { stride, padding, outputPadding, dilation, groups } };
 }
 

@@ -1,5 +1,5 @@
-// Dynamic loss scaling: the loss is multiplied so that small gradients do not vanish, and a step whose gradients overflowed is
-// skipped. All decisions fall on the GPU; nothing is read back.
+// Dynamic loss scaling: the loss is multiplied so that small gradients do not vanish, and a step whose gradients
+// overflowed is skipped. All decisions fall on the GPU; nothing is read back.
 
 import { OptionError, ShapeError } from "../errors.ts";
 import { record } from "../autograd.ts";
@@ -27,9 +27,10 @@ type AnyOptimizer = Pick<Optimizer<{ lr: number }>, "step" | "allParameters">;
 const OP = { collect: 0, update: 1, multiply: 2 } as const; // of loss_scale.wgsl
 
 /**
- * Dynamic loss scaling: `backward(scaler.scale(loss)); scaler.step(optimizer); scaler.update()`. With gradient clipping,
- * `scaler.unscale(optimizer)` before it. Infinities and NaN are found by their bits.
- * Throws OptionError for factors on the wrong side of 1. Follows PyTorch, `torch.amp.GradScaler`; Micikevicius et al. 2018, arXiv:1710.03740.
+ * Dynamic loss scaling: `backward(scaler.scale(loss)); scaler.step(optimizer); scaler.update()`. With gradient
+ * clipping, `scaler.unscale(optimizer)` before it. Infinities and NaN are found by their bits.
+ * Throws OptionError for factors on the wrong side of 1. Follows PyTorch, `torch.amp.GradScaler`;
+ * Micikevicius et al. 2018, arXiv:1710.03740.
  */
 export class GradScaler {
   private readonly factors: { readonly GROWTH: number; readonly BACKOFF: number; readonly INTERVAL: number };
@@ -39,11 +40,19 @@ export class GradScaler {
   /** Optimisers whose gradients are unscaled in this step, with what was found: [1] u32. */
   private readonly unscaled = new Map<AnyOptimizer, Tensor>();
 
-  constructor({ initScale = 65536, growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000 }: GradScalerOptions = {}) {
-    if (!(initScale > 0 && Number.isFinite(initScale))) throw new OptionError(`GradScaler: initScale must be above 0, got ${initScale}`);
+  constructor({
+    initScale = 65536,
+    growthFactor = 2,
+    backoffFactor = 0.5,
+    growthInterval = 2000,
+  }: GradScalerOptions = {}) {
+    if (!(initScale > 0 && Number.isFinite(initScale)))
+      throw new OptionError(`GradScaler: initScale must be above 0, got ${initScale}`);
     if (!(growthFactor > 1)) throw new OptionError(`GradScaler: growthFactor must be above 1, got ${growthFactor}`);
-    if (!(backoffFactor > 0 && backoffFactor < 1)) throw new OptionError(`GradScaler: backoffFactor must lie between 0 and 1, got ${backoffFactor}`);
-    if (!(Number.isInteger(growthInterval) && growthInterval > 0)) throw new OptionError(`GradScaler: growthInterval must be a whole number above 0, got ${growthInterval}`);
+    if (!(backoffFactor > 0 && backoffFactor < 1))
+      throw new OptionError(`GradScaler: backoffFactor must lie between 0 and 1, got ${backoffFactor}`);
+    if (!(Number.isInteger(growthInterval) && growthInterval > 0))
+      throw new OptionError(`GradScaler: growthInterval must be a whole number above 0, got ${growthInterval}`);
     this.factors = { GROWTH: growthFactor, BACKOFF: backoffFactor, INTERVAL: growthInterval };
     this.current = keep(tensor([initScale]));
     this.good = keep(zeros([1], { dtype: "u32" }));
@@ -63,13 +72,15 @@ export class GradScaler {
 
   /** The loss times the scale, shape as the loss, which must have one element. */
   scale(loss: Tensor): Tensor {
-    if (loss.size !== 1) throw new ShapeError(`GradScaler: the loss must have one element, got shape ${showShape(loss.shape)}`);
+    if (loss.size !== 1)
+      throw new ShapeError(`GradScaler: the loss must have one element, got shape ${showShape(loss.shape)}`);
     return record(this.times(loss), [loss], (dy) => [this.times(dy)]);
   }
 
   /** Divides the gradients of the optimiser's parameters by the scale. step() does it where it has not been done. */
   unscale(optimizer: AnyOptimizer): void {
-    if (this.unscaled.has(optimizer)) throw new OptionError("GradScaler: unscale() was already called for this optimiser since the last update()");
+    if (this.unscaled.has(optimizer))
+      throw new OptionError("GradScaler: unscale() was already called for this optimiser since the last update()");
     const found = hostTensor([1], "u32", () => new Uint32Array(1));
     scaleGradients(optimizer.allParameters(), SCALE.unscale, this.current, found);
     this.call(OP.collect, found, found, empty([1]));
@@ -82,7 +93,9 @@ export class GradScaler {
     optimizer.step({ skip: this.unscaled.get(optimizer)! });
   }
 
-  /** Lowers the scale after a bad step, raises it after enough good ones. Call once, after the last optimiser's step. */
+  /**
+   * Lowers the scale after a bad step, raises it after enough good ones. Call once, after the last optimiser's step.
+   */
   update(): void {
     const unread = empty([1]);
     this.call(OP.update, unread, unread, empty([1]));

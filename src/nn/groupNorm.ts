@@ -11,8 +11,8 @@ export interface GroupNormLayerOptions {
 /** Group normalisation of x: [N, C, ...]: every sample by itself, C / groups channels together. */
 export class GroupNorm {
   readonly groups: number;
-  readonly weight: Tensor | null;   // [C]
-  readonly bias: Tensor | null;     // [C]
+  readonly weight: Tensor | null; // [C]
+  readonly bias: Tensor | null; // [C]
   readonly eps: number;
 
   constructor(groups: number, channels: number, { eps = 1e-5, affine = true }: GroupNormLayerOptions = {}) {

@@ -13,7 +13,13 @@ export { ConvTranspose2d, ConvTranspose3d, type ConvTransposeLayerOptions } from
 export { Linear, type LinearLayerOptions } from "./linear.ts";
 export { BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormLayerOptions } from "./batchNorm.ts";
 export { GroupNorm, type GroupNormLayerOptions } from "./groupNorm.ts";
-export { InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, type InstanceNormLayerOptions } from "./instanceNorm.ts";
+export {
+  InstanceNorm,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+  type InstanceNormLayerOptions,
+} from "./instanceNorm.ts";
 export { LayerNorm } from "./layerNorm.ts";
 export { Dropout, Dropout2d, Dropout3d } from "./dropout.ts";
 export { MaxPool2d, MaxPool3d, AvgPool2d, AvgPool3d, GlobalAvgPool } from "./pool.ts";

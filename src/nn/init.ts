@@ -55,6 +55,7 @@ export function fans(shape: Shape): { fanIn: number; fanOut: number } {
   return { fanIn: shape[1] * kernel, fanOut: shape[0] * kernel };
 }
 
+/** What follows a layer, for gain(). */
 export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu";
 
 export interface KaimingOptions {

@@ -8,10 +8,12 @@ export interface InstanceNormLayerOptions {
   affine?: boolean;
 }
 
-/** Instance normalisation of x: [N, C, ...]: every channel of every sample by itself, in training and evaluation alike. */
+/**
+ * Instance normalisation of x: [N, C, ...]: every channel of every sample by itself, in training and evaluation alike.
+ */
 export class InstanceNorm {
-  readonly weight: Tensor | null;   // [C]
-  readonly bias: Tensor | null;     // [C]
+  readonly weight: Tensor | null; // [C]
+  readonly bias: Tensor | null; // [C]
   readonly eps: number;
 
   constructor(channels: number, { eps = 1e-5, affine = false }: InstanceNormLayerOptions = {}) {

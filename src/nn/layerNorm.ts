@@ -2,10 +2,12 @@ import { layerNorm } from "../kernels/norm.ts";
 import type { Shape } from "../shape.ts";
 import { ones, zeros, type Tensor } from "../tensor.ts";
 
-/** Layer normalisation of the trailing dimensions `shape` of x, with a learned factor and offset per element of them. */
+/**
+ * Layer normalisation of the trailing dimensions `shape` of x, with a learned factor and offset per element of them.
+ */
 export class LayerNorm {
-  readonly weight: Tensor;   // shape
-  readonly bias: Tensor;     // shape
+  readonly weight: Tensor; // shape
+  readonly bias: Tensor; // shape
   readonly shape: Shape;
   readonly eps: number;
 

@@ -11,8 +11,8 @@ export interface LinearLayerOptions {
 
 /** x w^T + b. x: [..., IN]; returns [..., OUT]. */
 export class Linear {
-  readonly weight: Tensor;        // [OUT, IN]
-  readonly bias: Tensor | null;   // [OUT]
+  readonly weight: Tensor; // [OUT, IN]
+  readonly bias: Tensor | null; // [OUT]
 
   constructor(inputs: number, outputs: number, { bias = true, rng }: LinearLayerOptions) {
     ({ weight: this.weight, bias: this.bias } = defaultWeights([outputs, inputs], bias ? outputs : 0, rng));

@@ -45,10 +45,15 @@ function walk(value: unknown, name: string, visit: Visit, seen: Set<object>): vo
 
 function collect<T>(model: Model, pick: (value: object) => T | null): [name: string, T][] {
   const found: [string, T][] = [];
-  walk(model, "", (name, value) => {
-    const picked = pick(value);
-    if (picked !== null) found.push([name, picked]);
-  }, new Set());
+  walk(
+    model,
+    "",
+    (name, value) => {
+      const picked = pick(value);
+      if (picked !== null) found.push([name, picked]);
+    },
+    new Set(),
+  );
   return found;
 }
 
@@ -132,9 +137,8 @@ export function loadStateDict(model: Model, state: StateDict, { strict = true }:
   );
   for (const { name, target, source } of pairs) {
     if (!sameShape(target.shape, source.shape) || target.dtype !== source.dtype) {
-      throw new ShapeError(
-        `loadStateDict: ${name} must be ${target.dtype} ${showShape(target.shape)}, got ${source.dtype} ${showShape(source.shape)}`,
-      );
+      const wanted = `${target.dtype} ${showShape(target.shape)}`;
+      throw new ShapeError(`loadStateDict: ${name} must be ${wanted}, got ${source.dtype} ${showShape(source.shape)}`);
     }
   }
   for (const { target, source } of pairs)
@@ -150,7 +154,8 @@ function checkNames(what: string, names: readonly string[]): void {
   if (names.length === 0) return;
   const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
   throw new DataError(
-    `loadStateDict: ${what} ${names.slice(0, SHOWN).join(", ")}${more}; load with strict: false to skip names that do not fit`,
+    `loadStateDict: ${what} ${names.slice(0, SHOWN).join(", ")}${more}; ` +
+      "load with strict: false to skip names that do not fit",
   );
 }
 

@@ -17,7 +17,7 @@ export interface SqueezeExcitationOptions {
  * Source: Hu et al. 2018, arXiv:1709.01507.
  */
 export class SqueezeExcitation {
-  readonly fc: readonly [Linear, ReLU, Linear];   // [C] -> [C / reduction] -> [C]
+  readonly fc: readonly [Linear, ReLU, Linear]; // [C] -> [C / reduction] -> [C]
 
   constructor(channels: number, { reduction = 16, bias = false, rng }: SqueezeExcitationOptions) {
     const hidden = Math.max(1, Math.floor(channels / reduction));

@@ -6,8 +6,14 @@ const lib = JSON.stringify(new URL("../../dist/index.js", import.meta.url).href)
 const SUM = `const a = w.tensor([1, 2, 3]); console.log(JSON.stringify({ info, sum: [...await w.add(a, a).read()] }));`;
 
 function run(options: string, env: Record<string, string> = {}): { status: number | null; out: string; err: string } {
-  const code = `const w = await import(${lib}); try { const info = await w.init(${options}); ${SUM} w.close(); } catch (e) { console.log(e.name + ": " + e.message); process.exitCode = 1; }`;
-  const r = spawnSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8", timeout: 100_000, env: { ...process.env, ...env } });
+  const good = `const info = await w.init(${options}); ${SUM} w.close();`;
+  const bad = `console.log(e.name + ": " + e.message); process.exitCode = 1;`;
+  const code = `const w = await import(${lib}); try { ${good} } catch (e) { ${bad} }`;
+  const r = spawnSync(process.execPath, ["--input-type=module", "-e", code], {
+    encoding: "utf8",
+    timeout: 100_000,
+    env: { ...process.env, ...env },
+  });
   return { status: r.status, out: r.stdout.trim(), err: r.stderr };
 }
 
@@ -27,6 +33,8 @@ test("with no usable driver installed the default falls back to SwiftShader", ()
 
 test("an adapter that is not there is named, with what to install", () => {
   const { out, status } = run(`{ adapter: "no-such-device" }`);
-  expect(out).toMatch(/^AdapterError: init: no adapter matches "no-such-device"\. Install a GPU driver with Vulkan support, or a software one/);
+  expect(out).toMatch(
+    /^AdapterError: init: no adapter matches "no-such-device"\. Install a GPU driver with Vulkan support, or a soft/,
+  );
   expect(status).toBe(1);
 });

@@ -5,7 +5,22 @@ import { accumulateOp, settle } from "../core_ops.ts";
 import { gpu } from "../../src/gpu/device.ts";
 import { launch } from "../../src/gpu/program.ts";
 import { startProfile, stopProfile } from "../../src/gpu/profile.ts";
-import { backward, close, empty, full, hostTensor, init, keep, noGrad, ones, step, tensor, zeros, type Tensor } from "../../src/index.ts";
+import {
+  arange,
+  backward,
+  close,
+  empty,
+  full,
+  hostTensor,
+  init,
+  keep,
+  noGrad,
+  ones,
+  step,
+  tensor,
+  zeros,
+  type Tensor,
+} from "../../src/index.ts";
 
 beforeAll(() => init());
 afterAll(() => close());
@@ -24,9 +39,14 @@ describe("tensors", () => {
   });
 
   test("a shape that does not fit the data is refused", () => {
-    expect(() => tensor([1, 2, 3], { shape: [2, 2] })).toThrow("tensor: shape [2, 2] has 4 elements but the data has 3");
+    expect(() => tensor([1, 2, 3], { shape: [2, 2] })).toThrow(
+      "tensor: shape [2, 2] has 4 elements but the data has 3",
+    );
     expect(() => empty([2, 0])).toThrow("empty: dimensions must be whole numbers above 0, got [2, 0]");
     expect(() => full([1], NaN)).toThrow("full: the value must be finite, got NaN");
+    const none = "arange: there must be at least one number, got 0 to 3 in steps of";
+    expect(() => arange(3, { step: -1 })).toThrow(`${none} -1`);
+    expect(() => arange(3, { step: 0 })).toThrow(`${none} 0`);
   });
 
   test("a line longer than 65,535 workgroups folds", async () => {
@@ -49,8 +69,12 @@ describe("steps", () => {
     });
     expect(await values(out)).toEqual([4, 4]);
     expect(await values(kept!)).toEqual([3, 3]);
-    await expect(lost!.read()).rejects.toThrow("read: this tensor [2] ended with its step; return it from step() or keep() it");
-    expect(() => accumulateOp(lost!, kept!)).toThrow("accumulate: tensor a ended with its step; return it from step() or keep() it to use it later");
+    await expect(lost!.read()).rejects.toThrow(
+      "read: this tensor [2] ended with its step; return it from step() or keep() it",
+    );
+    expect(() => accumulateOp(lost!, kept!)).toThrow(
+      "accumulate: tensor a ended with its step; return it from step() or keep() it to use it later",
+    );
   });
 
   test("reading in the middle of a step works, and its tensors still end with it", async () => {
@@ -89,7 +113,8 @@ describe("steps", () => {
     expect(gpu().pool.allocatedBytes).toBe(allocatedBytes);
     expect(gpu().pool.bufferCount).toBe(bufferCount);
     expect(gpu().bindGroups.size).toBe(groups);
-    expect(allocatedBytes - before).toBeLessThan(20 * 4096 * 4); // 40 temporaries of 16 KiB would not fit without sharing
+    // 40 temporaries of 16 KiB would not fit without sharing.
+    expect(allocatedBytes - before).toBeLessThan(20 * 4096 * 4);
   });
 
   test("data uploaded in a step reaches the kernels although its memory is reused after its last use", async () => {
@@ -126,7 +151,9 @@ describe("autograd", () => {
     expect(y.requiresGrad).toBe(false);
     expect(() => backward(y)).toThrow("backward: the tensor does not depend on anything with requiresGrad");
     const v = accumulateOp(tensor([1, 2], { requiresGrad: true }), zeros([2]));
-    expect(() => backward(v)).toThrow("backward: the tensor must have one element, got shape [2]; pass its gradient as the second argument");
+    expect(() => backward(v)).toThrow(
+      "backward: the tensor must have one element, got shape [2]; pass its gradient as the second argument",
+    );
     expect(() => backward(v, ones([3]))).toThrow("backward: the gradient has shape [3] but the tensor [2]");
   });
 });
@@ -137,7 +164,9 @@ describe("errors", () => {
     // @ts-expect-error the names of consts are types
     launch("fill", { consts: { VALU: 1 }, buffers: { y }, grid: [1, 1, 1] });
     await expect(y.read()).rejects.toThrow("fill.wgsl has no const VALU; it has T, VALUE, WG");
-    expect(() => launch("fill", { buffers: { y }, grid: [65536, 1, 1] })).toThrow("fill: a grid axis takes 1 to 65535 workgroups, got [65536,1,1]");
+    expect(() => launch("fill", { buffers: { y }, grid: [65536, 1, 1] })).toThrow(
+      "fill: a grid axis takes 1 to 65535 workgroups, got [65536,1,1]",
+    );
   });
 
   test("a kernel that does not compile names its file and line", async () => {
@@ -156,7 +185,9 @@ describe("errors", () => {
 
   test("a tensor beyond the adapter's binding limit is refused with its size", () => {
     const limit = gpu().info.limits.maxStorageBufferBindingSize;
-    expect(() => full([limit / 4 + 1], 0)).toThrow(/fill: y needs [\d.]+ MiB but this adapter binds at most [\d.]+ MiB; use a smaller batch, image or width/);
+    expect(() => full([limit / 4 + 1], 0)).toThrow(
+      /fill: y needs [\d.]+ MiB but this adapter binds at most [\d.]+ MiB; use a smaller batch, image or width/,
+    );
   });
 });
 
@@ -172,8 +203,17 @@ test("profiling times each call", async () => {
 });
 
 test("a process that used the GPU exits by itself, and using a tensor before init() says what to do", () => {
-  const run = (code: string) => execFileSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8", timeout: 60_000, stdio: ["ignore", "pipe", "pipe"] });
+  const run = (code: string) =>
+    execFileSync(process.execPath, ["--input-type=module", "-e", code], {
+      encoding: "utf8",
+      timeout: 60_000,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
   const lib = JSON.stringify(new URL("../../dist/index.js", import.meta.url).href);
-  expect(run(`const w = await import(${lib}); await w.init(); console.log(await w.full([1], 4).item());`).trim()).toBe("4");
-  expect(run(`const w = await import(${lib}); try { w.full([1], 4) } catch (e) { console.log(e.message) }`).trim()).toBe("the GPU is not open: await init() before the first tensor");
+  expect(run(`const w = await import(${lib}); await w.init(); console.log(await w.full([1], 4).item());`).trim()).toBe(
+    "4",
+  );
+  expect(
+    run(`const w = await import(${lib}); try { w.full([1], 4) } catch (e) { console.log(e.message) }`).trim(),
+  ).toBe("the GPU is not open: await init() before the first tensor");
 });

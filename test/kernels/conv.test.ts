@@ -56,29 +56,99 @@ const cases: Record<string, Case> = {
   "stride 2": { op: "conv2d", x: [2, 5, 9, 8], w: [9, 5, 3, 3], stride: 2, padding: 1 },
   "stride 3, kernel 2: some inputs unused": { op: "conv2d", x: [1, 3, 11, 10], w: [4, 3, 2, 2], bias: true, stride: 3 },
   "stride beyond the kernel": { op: "conv2d", x: [1, 2, 7, 7], w: [3, 2, 1, 1], stride: 3 },
-  "asymmetric everything": { op: "conv2d", x: [1, 4, 10, 13], w: [6, 4, 5, 2], bias: true, stride: [2, 1], padding: [2, 0], dilation: [1, 3] },
+  "asymmetric everything": {
+    op: "conv2d",
+    x: [1, 4, 10, 13],
+    w: [6, 4, 5, 2],
+    bias: true,
+    stride: [2, 1],
+    padding: [2, 0],
+    dilation: [1, 3],
+  },
   "padding beyond the kernel": { op: "conv2d", x: [1, 2, 4, 3], w: [3, 2, 1, 3], padding: [2, 3] },
   "dilation 2": { op: "conv2d", x: [1, 3, 9, 9], w: [5, 3, 3, 3], bias: true, padding: 2, dilation: 2 },
   "dilation 3 and stride 2": { op: "conv2d", x: [1, 3, 13, 11], w: [4, 3, 3, 3], stride: 2, padding: 3, dilation: 3 },
-  "dilation 2 and stride 2: odd positions meet no tap": { op: "conv2d", x: [1, 2, 9, 9], w: [3, 2, 3, 3], stride: 2, padding: 1, dilation: 2 },
+  "dilation 2 and stride 2: odd positions meet no tap": {
+    op: "conv2d",
+    x: [1, 2, 9, 9],
+    w: [3, 2, 3, 3],
+    stride: 2,
+    padding: 1,
+    dilation: 2,
+  },
   "three groups": { op: "conv2d", x: [2, 6, 5, 6], w: [9, 2, 3, 3], bias: true, padding: 1, groups: 3 },
-  "depthwise, stride 2": { op: "conv2d", x: [1, 10, 7, 6], w: [10, 1, 3, 3], bias: true, stride: 2, padding: 1, groups: 10 },
+  "depthwise, stride 2": {
+    op: "conv2d",
+    x: [1, 10, 7, 6],
+    w: [10, 1, 3, 3],
+    bias: true,
+    stride: 2,
+    padding: 1,
+    groups: 10,
+  },
   "depthwise with multiplier": { op: "conv2d", x: [1, 3, 6, 6], w: [6, 1, 3, 3], padding: 1, groups: 3 },
-  "groups of 9 to 17 channels, dilated": { op: "conv2d", x: [2, 18, 6, 7], w: [34, 9, 3, 2], bias: true, padding: 1, dilation: [1, 2], groups: 2 },
+  "groups of 9 to 17 channels, dilated": {
+    op: "conv2d",
+    x: [2, 18, 6, 7],
+    w: [34, 9, 3, 2],
+    bias: true,
+    padding: 1,
+    dilation: [1, 2],
+    groups: 2,
+  },
   "kernel 7": { op: "conv2d", x: [1, 2, 12, 9], w: [8, 2, 7, 7], stride: 2, padding: 3 },
   "one axis": { op: "conv1d", x: [2, 3, 17], w: [4, 3, 5], bias: true, stride: 2, padding: 2 },
   "three axes": { op: "conv3d", x: [1, 3, 5, 6, 7], w: [4, 3, 3, 3, 3], bias: true, padding: 1 },
-  "three axes, asymmetric": { op: "conv3d", x: [2, 4, 4, 7, 6], w: [6, 2, 1, 3, 2], stride: [1, 2, 3], padding: [0, 1, 1], dilation: [2, 2, 1], groups: 2 },
+  "three axes, asymmetric": {
+    op: "conv3d",
+    x: [2, 4, 4, 7, 6],
+    w: [6, 2, 1, 3, 2],
+    stride: [1, 2, 3],
+    padding: [0, 1, 1],
+    dilation: [2, 2, 1],
+    groups: 2,
+  },
   "three axes, stride 2": { op: "conv3d", x: [1, 2, 6, 5, 4], w: [3, 2, 3, 3, 3], bias: true, stride: 2, padding: 1 },
   "upsampling by 2": { op: "convTranspose2d", x: [2, 6, 4, 5], w: [6, 5, 2, 2], bias: true, stride: 2 },
-  "transposed, outputPadding": { op: "convTranspose2d", x: [1, 4, 5, 3], w: [4, 9, 3, 3], bias: true, stride: 2, padding: 1, outputPadding: 1 },
-  "transposed, asymmetric": { op: "convTranspose2d", x: [1, 3, 4, 5], w: [3, 2, 3, 2], stride: [3, 1], padding: [1, 0], outputPadding: [2, 0], dilation: [1, 2] },
+  "transposed, outputPadding": {
+    op: "convTranspose2d",
+    x: [1, 4, 5, 3],
+    w: [4, 9, 3, 3],
+    bias: true,
+    stride: 2,
+    padding: 1,
+    outputPadding: 1,
+  },
+  "transposed, asymmetric": {
+    op: "convTranspose2d",
+    x: [1, 3, 4, 5],
+    w: [3, 2, 3, 2],
+    stride: [3, 1],
+    padding: [1, 0],
+    outputPadding: [2, 0],
+    dilation: [1, 2],
+  },
   "transposed, kernel below stride": { op: "convTranspose2d", x: [1, 2, 3, 3], w: [2, 2, 1, 2], bias: true, stride: 3 },
-  "transposed, groups": { op: "convTranspose2d", x: [2, 6, 3, 4], w: [6, 4, 3, 3], bias: true, stride: 2, padding: 1, groups: 2 },
+  "transposed, groups": {
+    op: "convTranspose2d",
+    x: [2, 6, 3, 4],
+    w: [6, 4, 3, 3],
+    bias: true,
+    stride: 2,
+    padding: 1,
+    groups: 2,
+  },
   "transposed, stride 1": { op: "convTranspose2d", x: [1, 9, 4, 4], w: [9, 17, 3, 3], padding: 1 },
   "transposed, one axis": { op: "convTranspose1d", x: [1, 3, 7], w: [3, 2, 4], bias: true, stride: 2, padding: 1 },
   "transposed, three axes": { op: "convTranspose3d", x: [1, 3, 2, 3, 2], w: [3, 4, 2, 2, 2], bias: true, stride: 2 },
-  "transposed, three axes, asymmetric": { op: "convTranspose3d", x: [1, 2, 3, 2, 3], w: [2, 3, 1, 3, 2], stride: [1, 2, 3], padding: [0, 1, 0], dilation: [1, 2, 1] },
+  "transposed, three axes, asymmetric": {
+    op: "convTranspose3d",
+    x: [1, 2, 3, 2, 3],
+    w: [2, 3, 1, 3, 2],
+    stride: [1, 2, 3],
+    padding: [0, 1, 0],
+    dilation: [1, 2, 1],
+  },
 };
 
 function shapesOf({ op, x, w, bias, groups = 1 }: Case): number[][] {
@@ -93,18 +163,22 @@ function terms({ x, w, op }: Case): number {
   return Math.max(Math.max(w[0], w[1]) * spatial(w), x[0] * spatial(x) * scale);
 }
 
-/** Sums of n rounded products of random sign err by about sqrt(n) half units of the largest; 8 leaves room for bad luck. */
+/**
+ * Sums of n rounded products of random sign err by about sqrt(n) half units of the largest; 8 leaves room for bad luck.
+ */
 const tolerance = (c: Case) => ulps(4 + 8 * Math.sqrt(terms(c)) * 0.5);
 
-function available(variant: ConvVariant): boolean {
+/** Runs the rest of the test with one family of kernels, or skips it, saying why. */
+function useVariant(variant: ConvVariant, skip: (reason: string) => void): void {
   const { info } = gpu();
-  return variant !== "subgroup" || (info.features.has("subgroups") && info.subgroupSize > 0);
+  const able = info.features.has("subgroups") && (info.subgroupSize === 4 || info.subgroupSize === 8);
+  if (variant === "subgroup" && !able) skip(`${info.name} has no subgroups of 4 or 8 lanes`);
+  setConvVariant(variant);
 }
 
 describe.each(variants)("%s kernels", (variant) => {
-  test.each(Object.entries(cases))("%s", async (name, c) => {
-    if (!available(variant)) return;
-    setConvVariant(variant);
+  test.for(Object.entries(cases))("%s", async ([name, c], { skip }) => {
+    useVariant(variant, skip);
     const { op, stride, padding, outputPadding, dilation, groups } = c;
     const options = { stride, padding, outputPadding, dilation, groups };
     const loops = op.startsWith("convT") ? reference.convTranspose : reference.conv;
@@ -116,9 +190,8 @@ describe.each(variants)("%s kernels", (variant) => {
     );
   });
 
-  test("weight and bias gradients of many pixels, summed in parts, equal the reference", async () => {
-    if (!available(variant)) return;
-    setConvVariant(variant);
+  test("weight and bias gradients of many pixels, summed in parts, equal the reference", async ({ skip }) => {
+    useVariant(variant, skip);
     // 2 x 40 x 40 pixels are split by both variants; the gradient is a convolution of x with dy, in float64 here.
     const [x, w, b] = randomInputs([[2, 9, 40, 40], [10, 9, 3, 3], [10]], new Rng(3, "parts"));
     const [cot] = randomInputs([[2, 10, 40, 40]], new Rng(4, "parts"));
@@ -136,9 +209,8 @@ describe.each(variants)("%s kernels", (variant) => {
     expectClose("db", grads[2]!, db, tol);
   });
 
-  test("gradients are the same bits in every run", async () => {
-    if (!available(variant)) return;
-    setConvVariant(variant);
+  test("gradients are the same bits in every run", async ({ skip }) => {
+    useVariant(variant, skip);
     const inputs = randomInputs([[2, 5, 30, 31], [7, 5, 3, 3], [7]], new Rng(5, "bits"));
     const [cot] = randomInputs([[2, 7, 30, 31]], new Rng(6, "bits"));
     const run = () => runOnGpu((...t) => conv2d(t[0], t[1], t[2], { padding: 1 }), inputs, [cot]);
@@ -168,7 +240,8 @@ function planeSum(dy: Input, co: number): number {
 test("one pipeline serves every batch size", async () => {
   const w = tensor(Float32Array.from({ length: 54 }, (_, i) => i / 54), { shape: [6, 1, 3, 3] });
   const x = Float32Array.from({ length: 192 }, (_, i) => Math.sin(i));
-  const run = async (n: number) => conv2d(tensor(x.subarray(0, n * 64), { shape: [n, 1, 8, 8] }), w, null, { padding: 1 }).read();
+  const run = async (n: number) =>
+    conv2d(tensor(x.subarray(0, n * 64), { shape: [n, 1, 8, 8] }), w, null, { padding: 1 }).read();
   const three = await run(3);
   const compiled = gpu().pipelines.compiledCount;
   expect(await run(2)).toEqual(three.slice(0, 2 * 6 * 64));
@@ -177,10 +250,18 @@ test("one pipeline serves every batch size", async () => {
 
 test('padding "same" keeps the size, with the odd zero behind the last voxel', async () => {
   const [x, w] = randomInputs([[1, 2, 7, 6], [3, 2, 4, 3]], new Rng(7, "same"));
-  const { outputs } = await runOnGpu((a, b) => conv2d(a, b, null, { padding: "same", dilation: [1, 2] }), [x, w], [array([1, 3, 7, 6])]);
-  // Kernel height 4 needs 3 rows of zeros: padding 2 on both sides, without the first output row, is 1 before and 2 behind.
+  const { outputs } = await runOnGpu(
+    (a, b) => conv2d(a, b, null, { padding: "same", dilation: [1, 2] }),
+    [x, w],
+    [array([1, 3, 7, 6])],
+  );
+  // Kernel height 4 needs 3 rows of zeros: padding 2 on both sides, without the
+  // first output row, is 1 before and 2 behind.
   const wide = reference.conv(x, w, null, { padding: [2, 2], dilation: [1, 2] });
-  const cropped = array([1, 3, 7, 6], Array.from({ length: 126 }, (_, i) => wide.data[i + 6 * (Math.floor(i / 42) + 1)]));
+  const cropped = array(
+    [1, 3, 7, 6],
+    Array.from({ length: 126 }, (_, i) => wide.data[i + 6 * (Math.floor(i / 42) + 1)]),
+  );
   expectClose("same", outputs[0], cropped, ulps(16)); // 24 products
 });
 
@@ -191,23 +272,108 @@ describe("errors", () => {
   };
   const z = (...shape: number[]): Tensor => zeros(shape);
   const bad: [string, () => unknown, typeof ShapeError | typeof OptionError, string][] = [
-    ["rank of x", () => conv2d(z(1, 2, 3), z(1, 2, 3, 3)), ShapeError, "conv2d: x must have 4 dimensions [N, C, H, W], found [1, 2, 3]"],
-    ["rank of w", () => conv3d(z(1, 2, 3, 3, 3), z(1, 2, 3, 3)), ShapeError, "conv3d: w must have 5 dimensions [channels, channels / groups, KD, KH, KW], found [1, 2, 3, 3]"],
-    ["channels", () => conv3d(z(1, 5, 8, 8, 8), z(2, 4, 3, 3, 3)), ShapeError, "conv3d: x has 5 channels but w expects 4 (x [1, 5, 8, 8, 8], w [2, 4, 3, 3, 3])"],
-    ["channels of groups", () => conv2d(z(1, 6, 8, 8), z(2, 4, 3, 3), null, { groups: 2 }), ShapeError, "conv2d: x has 6 channels but w expects 8 (4 in each of 2 groups) (x [1, 6, 8, 8], w [2, 4, 3, 3])"],
-    ["groups", () => conv2d(z(1, 6, 8, 8), z(3, 3, 3, 3), null, { groups: 2 }), ShapeError, "conv2d: output channels must be divisible by groups, found 3 and 2"],
-    ["groups 0", () => conv2d(z(1, 6, 8, 8), z(3, 3, 3, 3), null, { groups: 0 }), OptionError, "conv2d: groups must be a whole number of at least 1, found 0"],
-    ["bias", () => conv2d(z(1, 3, 8, 8), z(4, 3, 3, 3), z(3)), ShapeError, "conv2d: bias must have shape [4], one number per output channel, found [3]"],
-    ["dtype", () => conv2d(zeros([1, 3, 8, 8], { dtype: "i32" }), z(4, 3, 3, 3)), ShapeError, "conv2d: x must be f32, found i32"],
-    ["stride", () => conv2d(z(1, 3, 8, 8), z(4, 3, 3, 3), null, { stride: 0 }), OptionError, "conv2d: stride must be whole numbers of at least 1, found 0"],
-    ["padding", () => conv2d(z(1, 3, 8, 8), z(4, 3, 3, 3), null, { padding: [1, -1] }), OptionError, "conv2d: padding must be whole numbers of at least 0, found [1, -1]"],
-    ["count", () => conv3d(z(1, 3, 8, 8, 8), z(4, 3, 3, 3, 3), null, { dilation: [1, 2] }), OptionError, "conv3d: dilation must have 3 numbers, found [1, 2]"],
-    ["same", () => conv2d(z(1, 3, 8, 8), z(4, 3, 3, 3), null, { padding: "same", stride: 2 }), OptionError, 'conv2d: padding "same" must have stride 1, found stride 2'],
-    ["too small", () => conv2d(z(1, 3, 2, 8), z(4, 3, 3, 3)), ShapeError, "conv2d: the padded input must be at least as large as the kernel, found [2, 8] and [3, 3]"],
-    ["transposed channels", () => convTranspose2d(z(1, 5, 8, 8), z(4, 2, 3, 3)), ShapeError, "convTranspose2d: x has 5 channels but w expects 4 (x [1, 5, 8, 8], w [4, 2, 3, 3])"],
-    ["transposed bias", () => convTranspose2d(z(1, 4, 8, 8), z(4, 2, 3, 3), z(2), { groups: 2 }), ShapeError, "convTranspose2d: bias must have shape [4], one number per output channel, found [2]"],
-    ["outputPadding", () => convTranspose2d(z(1, 4, 8, 8), z(4, 2, 3, 3), null, { stride: 2, outputPadding: 2 }), OptionError, "convTranspose2d: outputPadding must be less than stride or dilation, found [2, 2] with stride [2, 2]"],
-    ["transposed empty", () => convTranspose1d(z(1, 4, 1), z(4, 2, 2), null, { padding: 1 }), ShapeError, "convTranspose1d: the output must not be empty, found [0]; use less padding"],
+    [
+      "rank of x",
+      () => conv2d(z(1, 2, 3), z(1, 2, 3, 3)),
+      ShapeError,
+      "conv2d: x must have 4 dimensions [N, C, H, W], got [1, 2, 3]",
+    ],
+    [
+      "rank of w",
+      () => conv3d(z(1, 2, 3, 3, 3), z(1, 2, 3, 3)),
+      ShapeError,
+      "conv3d: w must have 5 dimensions [channels, channels / groups, KD, KH, KW], got [1, 2, 3, 3]",
+    ],
+    [
+      "channels",
+      () => conv3d(z(1, 5, 8, 8, 8), z(2, 4, 3, 3, 3)),
+      ShapeError,
+      "conv3d: x has 5 channels but w expects 4 (x [1, 5, 8, 8, 8], w [2, 4, 3, 3, 3])",
+    ],
+    [
+      "channels of groups",
+      () => conv2d(z(1, 6, 8, 8), z(2, 4, 3, 3), null, { groups: 2 }),
+      ShapeError,
+      "conv2d: x has 6 channels but w expects 8 (4 in each of 2 groups) (x [1, 6, 8, 8], w [2, 4, 3, 3])",
+    ],
+    [
+      "groups",
+      () => conv2d(z(1, 6, 8, 8), z(3, 3, 3, 3), null, { groups: 2 }),
+      ShapeError,
+      "conv2d: output channels must be divisible by groups, got 3 and 2",
+    ],
+    [
+      "groups 0",
+      () => conv2d(z(1, 6, 8, 8), z(3, 3, 3, 3), null, { groups: 0 }),
+      OptionError,
+      "conv2d: groups must be a whole number of at least 1, got 0",
+    ],
+    [
+      "bias",
+      () => conv2d(z(1, 3, 8, 8), z(4, 3, 3, 3), z(3)),
+      ShapeError,
+      "conv2d: bias must have shape [4], one number per output channel, got [3]",
+    ],
+    [
+      "dtype",
+      () => conv2d(zeros([1, 3, 8, 8], { dtype: "i32" }), z(4, 3, 3, 3)),
+      ShapeError,
+      "conv2d: x must be f32, got i32 [1, 3, 8, 8]; cast it first",
+    ],
+    [
+      "stride",
+      () => conv2d(z(1, 3, 8, 8), z(4, 3, 3, 3), null, { stride: 0 }),
+      OptionError,
+      "conv2d: stride must be one whole number of at least 1, or 2 of them, got 0",
+    ],
+    [
+      "padding",
+      () => conv2d(z(1, 3, 8, 8), z(4, 3, 3, 3), null, { padding: [1, -1] }),
+      OptionError,
+      "conv2d: padding must be one whole number of at least 0, or 2 of them, got [1, -1]",
+    ],
+    [
+      "count",
+      () => conv3d(z(1, 3, 8, 8, 8), z(4, 3, 3, 3, 3), null, { dilation: [1, 2] }),
+      OptionError,
+      "conv3d: dilation must be one whole number of at least 1, or 3 of them, got [1, 2]",
+    ],
+    [
+      "same",
+      () => conv2d(z(1, 3, 8, 8), z(4, 3, 3, 3), null, { padding: "same", stride: 2 }),
+      OptionError,
+      'conv2d: padding "same" must have stride 1, got stride [2, 2]',
+    ],
+    [
+      "too small",
+      () => conv2d(z(1, 3, 2, 8), z(4, 3, 3, 3)),
+      ShapeError,
+      "conv2d: the padded input must be at least as large as the kernel, got [2, 8] and [3, 3]",
+    ],
+    [
+      "transposed channels",
+      () => convTranspose2d(z(1, 5, 8, 8), z(4, 2, 3, 3)),
+      ShapeError,
+      "convTranspose2d: x has 5 channels but w expects 4 (x [1, 5, 8, 8], w [4, 2, 3, 3])",
+    ],
+    [
+      "transposed bias",
+      () => convTranspose2d(z(1, 4, 8, 8), z(4, 2, 3, 3), z(2), { groups: 2 }),
+      ShapeError,
+      "convTranspose2d: bias must have shape [4], one number per output channel, got [2]",
+    ],
+    [
+      "outputPadding",
+      () => convTranspose2d(z(1, 4, 8, 8), z(4, 2, 3, 3), null, { stride: 2, outputPadding: 2 }),
+      OptionError,
+      "convTranspose2d: outputPadding must be less than stride or dilation, got [2, 2] with stride [2, 2]",
+    ],
+    [
+      "transposed empty",
+      () => convTranspose1d(z(1, 4, 1), z(4, 2, 2), null, { padding: 1 }),
+      ShapeError,
+      "convTranspose1d: the output must not be empty, got [0]; use less padding",
+    ],
   ];
   test.each(bad)("%s", (_, f, type, message) => check(f, type, message));
 });

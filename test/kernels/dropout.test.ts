@@ -70,5 +70,8 @@ test("errors", () => {
   const rng = new Rng(1);
   checkThrows(() => w.dropout(w.ones([2]), { p: 1.5, rng }), "dropout: p must lie in [0, 1], got 1.5");
   checkThrows(() => w.dropout2d(w.ones([2, 3]), { rng }), "dropout2d: x must have 4 dimensions, got [2, 3]");
-  checkThrows(() => w.dropout3d(w.ones([2, 3, 4, 4]), { rng }), "dropout3d: x must have 5 dimensions, got [2, 3, 4, 4]");
+  checkThrows(
+    () => w.dropout3d(w.ones([2, 3, 4, 4]), { rng }),
+    "dropout3d: x must have 5 dimensions, got [2, 3, 4, 4]",
+  );
 });

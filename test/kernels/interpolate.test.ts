@@ -1,18 +1,16 @@
-// Resizing against float64 loops, central differences and PyTorch: up, down, to one pixel and from one pixel.
+// Resizing against float64 loops and central differences: up, down, to one pixel and from one pixel.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { close, init, interpolate, step, tensor, zeros } from "../../src/index.ts";
-import type { InterpolateOptions, Tensor } from "../../src/index.ts";
+import type { InterpolateOptions } from "../../src/index.ts";
 import { checkOp, checkThrows, ulps } from "../check.ts";
-import { type GoldenCase, goldenCases } from "../golden.ts";
 import * as reference from "../reference/interpolate.ts";
-import { checkGolden } from "./goldens.ts";
 
 beforeAll(() => init());
 afterAll(() => close());
 
 const SIZES: { shape: number[]; size: number[] }[] = [
   { shape: [2, 3, 4, 5], size: [8, 10] },
-  { shape: [1, 33, 7, 5], size: [3, 8] },
+  { shape: [1, 5, 7, 5], size: [3, 8] },
   { shape: [1, 2, 1, 1], size: [3, 4] },
   { shape: [2, 1, 6, 8], size: [1, 1] },
   { shape: [1, 1, 5, 5], size: [5, 5] },
@@ -114,16 +112,4 @@ describe("interpolate", () => {
       'interpolate: mode must be "nearest" or "linear", got "cubic"',
     );
   });
-});
-
-describe("PyTorch goldens", () => {
-  const call = (x: Tensor, { op, attrs }: GoldenCase): Tensor =>
-    interpolate(x, {
-      ...(attrs.size ? { size: attrs.size as number[] } : { scale: attrs.scale_factor as number }),
-      mode: op === "interpolate_nearest" ? "nearest" : "linear",
-      alignCorners: (attrs.align_corners as boolean | undefined) ?? false,
-    });
-  const cases = goldenCases.filter((c) => c.op.startsWith("interpolate_"));
-  for (const c of cases) it(c.name, () => checkGolden(c, ({ x }) => [call(x, c)]));
-  it("covers every case", () => expect(cases.length).toBe(17));
 });

@@ -1,6 +1,5 @@
-// Normalisations against float64 loops, central differences and PyTorch. Odd planes take the scalar form, planes
-// divisible by 4
-// the vec4 form, and [1, 1, 160, 200] is cut into more than one slice per plane.
+// Normalisations against float64 loops and central differences. Odd planes take the scalar form, planes divisible by 4
+// the vec4 form, and [1, 1, 60, 64] is cut into 32 slices that take several threads to join.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   Rng,
@@ -17,10 +16,8 @@ import {
 } from "../../src/index.ts";
 import type { BatchNormOptions, Tensor } from "../../src/index.ts";
 import { type CheckOptions, checkOp, checkThrows, exact, expectClose, randomInputs, ulps, upload } from "../check.ts";
-import { type GoldenCase, goldenCases } from "../golden.ts";
 import { type NdArray, array, map } from "../reference/array.ts";
 import * as reference from "../reference/norm.ts";
-import { checkGolden } from "./goldens.ts";
 
 beforeAll(() => init());
 afterAll(() => close());
@@ -37,7 +34,7 @@ const SHAPES = [
   [1, 2, 3, 5, 4],
   [3, 5],
   [2, 2, 20, 21],
-  [1, 1, 160, 200],
+  [1, 1, 60, 64],
 ];
 
 const relu = (y: NdArray): NdArray => map(y, (v) => Math.max(v, 0));
@@ -199,7 +196,8 @@ describe("batchNorm", () => {
     expect(() => batchNorm(zeros([1, 3, 1, 1]), null, null, o)).toThrow(ShapeError);
     checkThrows(
       () => batchNorm(zeros([1, 3, 1, 1]), null, null, o),
-      "batchNorm: training needs more than 1 value per channel, got x [1, 3, 1, 1]; use a larger batch or training: false",
+      "batchNorm: training needs more than 1 value per channel, got x [1, 3, 1, 1]; " +
+        "use a larger batch or training: false",
     );
   });
 });
@@ -297,28 +295,4 @@ describe("layerNorm", () => {
       "layerNorm: bias must have shape [6] for x [2, 6], got [5]",
     );
   });
-});
-
-describe("PyTorch goldens", () => {
-  const affine = ({ g, b }: Record<string, Tensor>): [Tensor | null, Tensor | null] => [g ?? null, b ?? null];
-  const calls: Record<string, (inputs: Record<string, Tensor>, attrs: GoldenCase["attrs"]) => Tensor[]> = {
-    batch_norm: (t, { training, momentum, eps }) => [
-      batchNorm(t.x, ...affine(t), {
-        training: training as boolean,
-        momentum: momentum as number,
-        eps: eps as number,
-        runningMean: t.rm,
-        runningVar: t.rv,
-      }),
-      t.rm,
-      t.rv,
-    ],
-    group_norm: (t, { groups, eps }) => [groupNorm(t.x, groups as number, ...affine(t), { eps: eps as number })],
-    instance_norm: (t, { eps }) => [instanceNorm(t.x, ...affine(t), { eps: eps as number })],
-    layer_norm: (t, { shape, eps }) => [layerNorm(t.x, shape as number[], ...affine(t), { eps: eps as number })],
-  };
-  for (const c of goldenCases.filter((c) => c.op in calls)) {
-    it(c.name, () => checkGolden(c, (inputs) => calls[c.op](inputs, c.attrs).slice(0, c.outputs.length)));
-  }
-  it("covers every case", () => expect(goldenCases.filter((c) => c.op in calls).length).toBe(15));
 });

@@ -1,4 +1,4 @@
-// Pooling against float64 loops, central differences and PyTorch: windows that tile, leave a rest, overlap, skip and
+// Pooling against float64 loops and central differences: windows that tile, leave a rest, overlap, skip and
 // hang over.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -17,12 +17,10 @@ import {
   tensor,
   zeros,
 } from "../../src/index.ts";
-import type { MaxPoolOptions, Tensor } from "../../src/index.ts";
+import type { MaxPoolOptions } from "../../src/index.ts";
 import { checkOp, checkThrows, exact, ulps } from "../check.ts";
-import { type GoldenCase, goldenCases } from "../golden.ts";
 import { type NdArray, array, generate, perAxis, sizeOf } from "../reference/array.ts";
 import * as reference from "../reference/pool.ts";
-import { checkGolden } from "./goldens.ts";
 
 beforeAll(() => init());
 afterAll(() => close());
@@ -56,8 +54,7 @@ function dilatedMaxPool(x: NdArray, kernel: number, dilation: number): NdArray {
 
 describe("maxPool", () => {
   // distinct: central differences need a maximum that stays where it is. Values are chosen, not computed, so every bit
-  // is right;
-  // a gradient is a sum of at most 9 cotangents.
+  // is right; a gradient is a sum of at most 9 cotangents.
   const strict = { distinct: true, tol: exact, gradTol: ulps(8) };
 
   it("agrees with float64 loops", async () => {
@@ -194,6 +191,10 @@ describe("errors", () => {
       "avgPool3d: x must have 5 dimensions [N, C, D, H, W], got [1, 2, 4, 6]",
     );
     checkThrows(
+      () => maxPool2d(zeros([1, 2, 4, 6], { dtype: "i32" }), { kernelSize: 2 }),
+      "maxPool2d: x must be f32, got i32 [1, 2, 4, 6]; cast it first",
+    );
+    checkThrows(
       () => maxPool2d(x, { kernelSize: 0 }),
       "maxPool2d: kernelSize must be one whole number of at least 1, or 2 of them, got 0",
     );
@@ -215,28 +216,8 @@ describe("errors", () => {
     );
     checkThrows(
       () => adaptiveAvgPool2d(x, 3),
-      "adaptiveAvgPool2d: every size of x must be a multiple of outputSize, got x [1, 2, 4, 6] and outputSize [3, 3]; use interpolate or avgPool",
+      "adaptiveAvgPool2d: every size of x must be a multiple of outputSize, " +
+        "got x [1, 2, 4, 6] and outputSize [3, 3]; use interpolate or avgPool",
     );
   });
-});
-
-describe("PyTorch goldens", () => {
-  const windows = ({ kernel_size, stride, padding, ceil_mode }: GoldenCase["attrs"]): MaxPoolOptions => ({
-    kernelSize: kernel_size as number,
-    stride: stride as number,
-    padding: (padding as number | undefined) ?? 0,
-    ceilMode: (ceil_mode as boolean | undefined) ?? false,
-  });
-  const calls: Record<string, (x: Tensor, attrs: GoldenCase["attrs"]) => Tensor> = {
-    max_pool2d: (x, a) => maxPool2d(x, windows(a)),
-    max_pool2d_ties: (x, a) => maxPool2d(x, windows(a)),
-    max_pool3d: (x, a) => maxPool3d(x, windows(a)),
-    avg_pool2d: (x, a) =>
-      avgPool2d(x, { ...windows(a), countIncludePad: (a.count_include_pad as boolean | undefined) ?? true }),
-    avg_pool3d: (x, a) => avgPool3d(x, windows(a)),
-    adaptive_avg_pool2d: (x, a) => adaptiveAvgPool2d(x, a.output_size as number),
-  };
-  const cases = goldenCases.filter((c) => c.op in calls);
-  for (const c of cases) it(c.name, () => checkGolden(c, ({ x }) => [calls[c.op](x, c.attrs)]));
-  it("covers every case", () => expect(cases.length).toBe(12));
 });

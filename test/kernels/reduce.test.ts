@@ -41,13 +41,22 @@ const sumTol = either(ulps(16), absolute(1e-4));
 
 const dimsOf = ({ dims }: Case) => ({ dims: dims === undefined ? undefined : [dims].flat() });
 
-async function check(name: "sum" | "mean" | "max" | "min" | "logSumExp" | "norm", c: Case, options: Parameters<typeof checkOp>[3]): Promise<void> {
+async function check(
+  name: "sum" | "mean" | "max" | "min" | "logSumExp" | "norm",
+  c: Case,
+  options: Parameters<typeof checkOp>[3],
+): Promise<void> {
   for (const keepDim of large.includes(c) ? [false] : [false, true]) {
-    await checkOp(`${name} ${c.dims}`, (x) => w[name](x, { dims: c.dims, keepDim }), (x) => reference[name](x, { ...dimsOf(c), keepDim }), {
-      shapes: [c.shape],
-      probes: 8,
-      ...options,
-    });
+    await checkOp(
+      `${name} ${c.dims}`,
+      (x) => w[name](x, { dims: c.dims, keepDim }),
+      (x) => reference[name](x, { ...dimsOf(c), keepDim }),
+      {
+        shapes: [c.shape],
+        probes: 8,
+        ...options,
+      },
+    );
   }
 }
 
@@ -60,10 +69,16 @@ describe.each([...small, ...large])("$shape over $dims", (c) => {
     const n = c.shape.length === 1 && c.shape[0] === 1;
     for (const correction of n || c.shape.length === 4 ? [0] : [0, 1]) {
       const f = (x: reference.NdArray) => reference.variance(x, { ...dimsOf(c), correction });
-      await checkOp("variance", (x) => w.variance(x, { dims: c.dims, correction }), f, { shapes: [c.shape], probes: 8, tol: ulps(32), gradTol: ulps(64) });
+      await checkOp("variance", (x) => w.variance(x, { dims: c.dims, correction }), f, {
+        shapes: [c.shape],
+        probes: 8,
+        tol: ulps(32),
+        gradTol: ulps(64),
+      });
     }
   });
-  test("logSumExp", () => check("logSumExp", c, { tol: ulps(16), gradTol: ulps(64) })); // log and exp: several units each
+  // log and exp: several units each
+  test("logSumExp", () => check("logSumExp", c, { tol: ulps(16), gradTol: ulps(64) }));
   test("norm", () => check("norm", c, { tol: ulps(16), gradTol: ulps(32) }));
 });
 
@@ -99,7 +114,13 @@ describe("argmax", () => {
     [[3, 100, 5], 1],
     [[2, 4, 257], 1],
   ] as [number[], number][])("%j along %d", (shape, dim) =>
-    checkOp("argmax", (x) => w.argmax(x, { dim }), (x) => reference.argmax(x, { dim }), { shapes: [shape], grad: false, tol: exact }));
+    checkOp(
+      "argmax",
+      (x) => w.argmax(x, { dim }),
+      (x) => reference.argmax(x, { dim }),
+      { shapes: [shape], grad: false, tol: exact },
+    ),
+  );
   test("the first of equal ones, in short and in long lines, and over everything", async () => {
     const line = Array.from({ length: 200 }, (_, i) => (i === 130 || i === 70 ? 9 : -1));
     expect([...(await w.argmax(w.tensor([[1, 3, 3], [2, 2, 2]]), { dim: 1 }).read())]).toEqual([1, 0]);
@@ -136,7 +157,7 @@ test("errors", () => {
   const x = w.zeros([2, 3]);
   checkThrows(() => w.sum(x, { dims: 2 }), "sum: dim 2 is outside a tensor of 2 dimensions");
   checkThrows(() => w.mean(x, { dims: [0, -2] }), "mean: dims must name each dimension once, got [0, -2]");
-  checkThrows(() => w.max(w.tensor([1], { dtype: "i32" })), "max: x must be f32, got i32; cast it first");
+  checkThrows(() => w.max(w.tensor([1], { dtype: "i32" })), "max: x must be f32, got i32 [1]; cast it first");
   checkThrows(() => w.variance(w.zeros([1])), "variance: correction must be below the 1 numbers per result, got 1");
   checkThrows(() => w.argmax(x, { dim: -3 }), "argmax: dim -3 is outside a tensor of 2 dimensions");
 });

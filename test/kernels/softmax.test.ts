@@ -16,7 +16,7 @@ const cases: [number[], number][] = [
   [[2, 4, 6, 6], 1], // classes of voxels, four at a time
   [[2, 4, 5, 5], 1], // one at a time
   [[5, 40], 1], // a workgroup per line
-  [[4099, 33], 1], // a thread per line
+  [[70, 33], 1], // a thread per line on software adapters
   [[3, 300, 4], 1],
 ];
 
@@ -24,9 +24,21 @@ const cases: [number[], number][] = [
 const tol = ulps(40);
 
 describe.each(cases)("%j along %d", (shape, dim) => {
-  const options = { shapes: [shape], range: [-4, 4] as const, probes: 20, tol, gradTol: either(ulps(60), absolute(2e-7)) };
+  const options = {
+    shapes: [shape],
+    range: [-4, 4] as const,
+    probes: 20,
+    tol,
+    gradTol: either(ulps(60), absolute(2e-7)),
+  };
   test("softmax", () => checkOp("softmax", (x) => w.softmax(x, dim), (x) => reference.softmax(x, dim), options));
-  test("logSoftmax", () => checkOp("logSoftmax", (x) => w.logSoftmax(x, dim), (x) => reference.logSoftmax(x, dim), options));
+  test("logSoftmax", () =>
+    checkOp(
+      "logSoftmax",
+      (x) => w.logSoftmax(x, dim),
+      (x) => reference.logSoftmax(x, dim),
+      options,
+    ));
 });
 
 test("numbers far from zero do not overflow", async () => {
@@ -40,5 +52,8 @@ test("numbers far from zero do not overflow", async () => {
 
 test("errors", () => {
   checkThrows(() => w.softmax(w.zeros([2, 3]), 2), "softmax: dim 2 is outside a tensor of 2 dimensions");
-  checkThrows(() => w.logSoftmax(w.tensor([1], { dtype: "i32" }), 0), "logSoftmax: x must be f32, got i32; cast it first");
+  checkThrows(
+    () => w.logSoftmax(w.tensor([1], { dtype: "i32" }), 0),
+    "logSoftmax: x must be f32, got i32 [1]; cast it first",
+  );
 });

@@ -1,11 +1,9 @@
-// Squeeze and excitation against float64 loops, central differences and PyTorch.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+// Squeeze and excitation against float64 loops and central differences.
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { Rng, close, init, squeezeExcitation, zeros } from "../../src/index.ts";
 import { checkOp, checkThrows, randomInputs, ulps } from "../check.ts";
-import { goldenCases } from "../golden.ts";
 import { map } from "../reference/array.ts";
 import { seBlock } from "../reference/blocks.ts";
-import { checkGolden } from "./goldens.ts";
 
 beforeAll(() => init());
 afterAll(() => close());
@@ -20,7 +18,7 @@ const SIZES: [shape: number[], R: number][] = [
   [[2, 4, 1, 1], 2],
   [[1, 6, 2, 3, 4], 3],
   [[1, 200, 2, 2], 150],
-  [[1, 3, 90, 80], 2],
+  [[1, 3, 30, 40], 2], // 16 slices per plane
 ];
 
 describe("squeezeExcitation", () => {
@@ -91,11 +89,4 @@ describe("squeezeExcitation", () => {
       "squeezeExcitation: channels and hidden units together must be at most 3968, got 3968 + 1",
     );
   });
-});
-
-describe("PyTorch goldens", () => {
-  const cases = goldenCases.filter((c) => c.op === "se_block");
-  for (const c of cases)
-    it(c.name, () => checkGolden(c, ({ x, w1, b1, w2, b2 }) => [squeezeExcitation(x, w1, b1, w2, b2)]));
-  it("covers every case", () => expect(cases.length).toBe(2));
 });

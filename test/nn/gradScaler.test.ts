@@ -105,10 +105,16 @@ test("refusals", () => {
   checkThrows(() => new GradScaler({ initScale: 0 }), "GradScaler: initScale must be above 0, got 0");
   checkThrows(() => new GradScaler({ growthFactor: 1 }), "GradScaler: growthFactor must be above 1, got 1");
   checkThrows(() => new GradScaler({ backoffFactor: 1 }), "GradScaler: backoffFactor must lie between 0 and 1, got 1");
-  checkThrows(() => new GradScaler({ growthInterval: 0.5 }), "GradScaler: growthInterval must be a whole number above 0, got 0.5");
+  checkThrows(
+    () => new GradScaler({ growthInterval: 0.5 }),
+    "GradScaler: growthInterval must be a whole number above 0, got 0.5",
+  );
   const scaler = new GradScaler();
   checkThrows(() => scaler.scale(start()), "GradScaler: the loss must have one element, got shape [3]");
   const sgd = new SGD([start()]);
   scaler.unscale(sgd);
-  checkThrows(() => scaler.unscale(sgd), "GradScaler: unscale() was already called for this optimiser since the last update()");
+  checkThrows(
+    () => scaler.unscale(sgd),
+    "GradScaler: unscale() was already called for this optimiser since the last update()",
+  );
 });

@@ -98,7 +98,7 @@ test("initNormal redraws convolutions and norms only", async () => {
 });
 
 describe("initPrior", () => {
-  test("an untrained classifier with no weights predicts the frequencies; a class that never occurs stays within reach", async () => {
+  test("an untrained classifier predicts the frequencies; a class that never occurs stays within reach", async () => {
     const conv = new nn.Conv2d(2, 3, { kernelSize: 1, rng: new Rng(1) });
     nn.initPrior(conv, [900, 100, 0]);
     expect([...(await conv.bias!.read())].map(Math.exp)).toEqual([0.9, 0.1, 1e-4].map((v) => expect.closeTo(v, 6)));
@@ -106,7 +106,13 @@ describe("initPrior", () => {
 
   test("frequencies that do not fit the classes are refused", () => {
     const conv = new nn.Conv2d(2, 3, { kernelSize: 1, rng: new Rng(1) });
-    checkThrows(() => nn.initPrior(conv, [1, 2]), "initPrior: needs one frequency of at least 0 for each of 3 classes with a bias, not all 0; got 1, 2");
-    checkThrows(() => nn.initPrior(conv, [0, 0, 0]), "initPrior: needs one frequency of at least 0 for each of 3 classes with a bias, not all 0; got 0, 0, 0");
+    checkThrows(
+      () => nn.initPrior(conv, [1, 2]),
+      "initPrior: needs one frequency of at least 0 for each of 3 classes with a bias, not all 0; got 1, 2",
+    );
+    checkThrows(
+      () => nn.initPrior(conv, [0, 0, 0]),
+      "initPrior: needs one frequency of at least 0 for each of 3 classes with a bias, not all 0; got 0, 0, 0",
+    );
   });
 });

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as w from "../../src/index.ts";
 import { Rng, backward, close, init, nn, noGrad, ones, step, tensor, type Tensor } from "../../src/index.ts";
-import { checkThrows, expectClose, ulps } from "../check.ts";
+import { checkThrows, download, expectClose, ulps } from "../check.ts";
 
 beforeAll(() => init());
 afterAll(() => close());
@@ -15,8 +15,6 @@ const random = (...shape: number[]) =>
     { shape },
   );
 const rng = () => new Rng(2, "weights");
-const host = async (x: Tensor) => ({ shape: x.shape, data: await x.read() });
-
 const image = [2, 4, 6, 8];
 const volume = [1, 4, 4, 6, 4];
 const pooling = { kernelSize: 2, stride: 2 };
@@ -114,7 +112,7 @@ test.each(layers)("%s", async (name, build, op, shape) => {
   const layer = build();
   const x = random(...shape);
   const [y, expected] = await step(() => [layer.forward(x), op(x, layer)]);
-  expectClose(name, await host(y), await host(expected), ulps(2)); // the same kernels, but PReLU and leakyRelu
+  expectClose(name, await download(y), await download(expected), ulps(2)); // the same kernels, but PReLU and leakyRelu
 });
 
 test("BatchNorm follows the batch in training and its running statistics after", async () => {
@@ -144,10 +142,10 @@ test("BatchNorm follows the batch in training and its running statistics after",
       training: false,
     }),
   );
-  expectClose("evaluation", await host(evaluated), await host(expected), ulps(0));
+  expectClose("evaluation", await download(evaluated), await download(expected), ulps(0));
 });
 
-test("Dropout acts in training only, Dropout2d on whole channels", async () => {
+test("Dropout acts in training only, Dropout2d and Dropout3d on whole channels", async () => {
   const x = ones([4, 8, 3, 5]);
   const layer = new nn.Dropout2d(0.5, { rng: rng() });
   const y = await layer.forward(x).read();
@@ -156,6 +154,8 @@ test("Dropout acts in training only, Dropout2d on whole channels", async () => {
   expect(new Set(planes.map((plane) => [...plane][0]))).toEqual(new Set([0, 2]));
   nn.setTraining(layer, false);
   expect(layer.forward(x)).toBe(x);
+  const volumes = await new nn.Dropout3d(0.5, { rng: rng() }).forward(ones([4, 8, 3, 1, 5])).read();
+  expect(volumes).toEqual(y);
   const shared = rng();
   const [a, b] = [new nn.Dropout(0.5, { rng: shared }), new nn.Dropout(0.5, { rng: shared })];
   expect(await a.forward(x).read()).not.toEqual(await b.forward(x).read()); // each has a sequence of its own
@@ -217,7 +217,8 @@ describe("blocks are their compositions", () => {
       return out;
     });
     const expected = await step(() => noGrad(() => op(x, block)));
-    expectClose(name, await host(y), await host(expected), ulps(8)); // fused and separate passes may round differently
+    // Fused and separate passes may round differently.
+    expectClose(name, await download(y), await download(expected), ulps(8));
     for (const [parameter, t] of nn.namedParameters(block))
       expect(t.grad, `${name}: gradient of ${parameter}`).not.toBeNull();
   });
@@ -234,6 +235,6 @@ test("messages", () => {
   );
   checkThrows(
     () => new nn.Conv2d(4, 6, { kernelSize: [3, 3, 3], rng: rng() }),
-    "Conv2d: kernelSize must be one number or 2, got [3, 3, 3]",
+    "Conv2d: kernelSize must be one whole number of at least 1, or 2 of them, got [3, 3, 3]",
   );
 });

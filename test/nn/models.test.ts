@@ -54,8 +54,16 @@ test("ResUNet's names are those of the PyTorch model", () => {
       "shortcut.1.bias",
     ].map((n) => `${at}.${n}`);
   expect(names).toEqual([
-    ...block("encoder.0"), ...block("bottleneck"), "decoder.0.up.weight", "decoder.0.up.bias", ...block("decoder.0.block"),
-    "head.0.weight", "head.1.weight", "head.1.bias", "head.3.weight", "head.3.bias",
+    ...block("encoder.0"),
+    ...block("bottleneck"),
+    "decoder.0.up.weight",
+    "decoder.0.up.bias",
+    ...block("decoder.0.block"),
+    "head.0.weight",
+    "head.1.weight",
+    "head.1.bias",
+    "head.3.weight",
+    "head.3.bias",
   ]);
 });
 

@@ -83,7 +83,8 @@ test("a state of many strangers is cut short", () => {
   const model = new nn.ResidualBlock(1, 1, { rng: new Rng(1) });
   checkThrows(
     () => nn.loadStateDict(model, {}),
-    "loadStateDict: the state lacks conv1.weight, bn1.weight, bn1.bias, bn1.running_mean, bn1.running_var and 5 more; load with strict: false to skip names that do not fit",
+    "loadStateDict: the state lacks conv1.weight, bn1.weight, bn1.bias, bn1.running_mean, " +
+      "bn1.running_var and 5 more; load with strict: false to skip names that do not fit",
   );
 });
 

@@ -3,14 +3,27 @@ import { schedule } from "../../src/index.ts";
 import { checkThrows } from "../check.ts";
 import { goldenSchedules } from "../golden.ts";
 
-const { stepLR, multiStepLR, exponentialLR, cosineAnnealingLR, cosineWarmRestarts, polynomialLR, oneCycleLR, linearWarmup, constantLR, ReduceLROnPlateau } = schedule;
+const {
+  stepLR,
+  multiStepLR,
+  exponentialLR,
+  cosineAnnealingLR,
+  cosineWarmRestarts,
+  polynomialLR,
+  oneCycleLR,
+  linearWarmup,
+  constantLR,
+  ReduceLROnPlateau,
+} = schedule;
 
 const twelve = (s: schedule.Schedule): number[] => Array.from({ length: 12 }, (_, k) => s(k));
 
 /** PyTorch multiplies from epoch to epoch where we use powers: 1e-12 covers twelve roundings of float64. */
 function expectClose(actual: readonly number[], expected: readonly number[]): void {
   expect(actual.length).toBe(expected.length);
-  actual.forEach((v, i) => expect(Math.abs(v - expected[i]), `epoch ${i}: ${v}, expected ${expected[i]}`).toBeLessThan(1e-12));
+  actual.forEach((v, i) =>
+    expect(Math.abs(v - expected[i]), `epoch ${i}: ${v}, expected ${expected[i]}`).toBeLessThan(1e-12),
+  );
 }
 
 test("values of PyTorch", () => {
@@ -77,7 +90,10 @@ test("ReduceLROnPlateau goes on from its state", () => {
 test("refusals", () => {
   checkThrows(() => stepLR(1, { stepSize: 0 }), "stepLR: stepSize must be above 0, got 0");
   checkThrows(() => cosineAnnealingLR(1, { tMax: -1 }), "cosineAnnealingLR: tMax must be above 0, got -1");
-  checkThrows(() => cosineWarmRestarts(1, { t0: 1.5 }), "cosineWarmRestarts: t0 must be a whole number above 0, got 1.5");
+  checkThrows(
+    () => cosineWarmRestarts(1, { t0: 1.5 }),
+    "cosineWarmRestarts: t0 must be a whole number above 0, got 1.5",
+  );
   checkThrows(() => polynomialLR(1, { total: 0 }), "polynomialLR: total must be above 0, got 0");
   checkThrows(() => linearWarmup(constantLR(1), { epochs: 0 }), "linearWarmup: epochs must be above 0, got 0");
   checkThrows(() => new ReduceLROnPlateau(1, { factor: 1 }), "ReduceLROnPlateau: factor must be below 1, got 1");

@@ -1,7 +1,7 @@
 // The whole chain against PyTorch: from the same weights, 30 Adam steps of a Res-UNet must follow the same course.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { backward, close, diceCrossEntropy, init, nn, noGrad, optim, step, type Tensor, Rng } from "../../src/index.ts";
-import { absolute, either, expectClose, upload, type Input } from "../check.ts";
+import { Rng, backward, close, diceCrossEntropy, init, nn, noGrad, optim, step } from "../../src/index.ts";
+import { absolute, download, either, expectClose, upload, type Input } from "../check.ts";
 import { loadTrajectory } from "../trajectory.ts";
 
 beforeAll(() => init());
@@ -18,8 +18,6 @@ function modelOf(weights: ReadonlyMap<string, Input>): nn.ResUNet {
   nn.loadStateDict(model, state);
   return model;
 }
-
-const host = async (x: Tensor) => ({ shape: x.shape, data: await x.read() });
 
 test("parameter count and names", () => {
   const model = modelOf(t.initial); // strict: the names are the same on both sides
@@ -47,10 +45,10 @@ test("losses, first gradients, final weights and evaluation follow PyTorch", asy
       return { loss, logits };
     });
     if (k === 0) {
-      expectClose("first logits", await host(logits), t.firstLogits, t.firstLogits.tol);
+      expectClose("first logits", await download(logits), t.firstLogits, t.firstLogits.tol);
       for (const [name, p] of named) {
         const g = t.firstGradients.get(name)!;
-        expectClose(`first gradient of ${name}`, await host(p.grad!), g, g.tol);
+        expectClose(`first gradient of ${name}`, await download(p.grad!), g, g.tol);
       }
     }
     await step(() => {
@@ -73,7 +71,7 @@ test("losses, first gradients, final weights and evaluation follow PyTorch", asy
   const logits = await step(() => noGrad(() => model.forward(batches[0].x)));
   expectClose(
     "evaluation logits",
-    await host(logits),
+    await download(logits),
     t.evaluationLogits,
     either(t.evaluationLogits.tol, absolute(lr)),
   );

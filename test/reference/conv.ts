@@ -32,7 +32,13 @@ function meetings(out: number, n: number, taps: number, stride: number, padding:
 const three = (values: readonly number[], fill: number): number[] => [fill, fill, fill, ...values].slice(-3);
 
 /** Calls `visit(o, i, k)` with flat indices for every output, input and tap that meet. */
-function visitAll(small: number[], large: number[], kernel: number[], options: Options, visit: (o: number, i: number, k: number) => void): void {
+function visitAll(
+  small: number[],
+  large: number[],
+  kernel: number[],
+  options: Options,
+  visit: (o: number, i: number, k: number) => void,
+): void {
   const axis = (a: number): Meeting[] => {
     const dims = [options.stride ?? 1, options.padding ?? 0, options.dilation ?? 1] as const;
     const [s, p, d] = dims.map((v, q) => (typeof v === "number" ? v : three(v, q === 1 ? 0 : 1)[a]));
@@ -59,8 +65,12 @@ const product = (values: readonly number[]): number => values.reduce((a, b) => a
 export function conv(x: NdArray, w: NdArray, b: NdArray | null, options: Options = {}): NdArray {
   const { groups = 1 } = options;
   const dims = x.shape.length - 2;
-  const [stride, padding, dilation] = [options.stride ?? 1, options.padding ?? 0, options.dilation ?? 1].map((v) => perAxis(v, dims));
-  const size = x.shape.slice(2).map((n, a) => Math.floor((n + 2 * padding[a] - dilation[a] * (w.shape[2 + a] - 1) - 1) / stride[a]) + 1);
+  const [stride, padding, dilation] = [options.stride ?? 1, options.padding ?? 0, options.dilation ?? 1].map((v) =>
+    perAxis(v, dims),
+  );
+  const size = x.shape
+    .slice(2)
+    .map((n, a) => Math.floor((n + 2 * padding[a] - dilation[a] * (w.shape[2 + a] - 1) - 1) / stride[a]) + 1);
   const [cin, cout] = [w.shape[1], w.shape[0] / groups];
   const y = array([x.shape[0], w.shape[0], ...size]);
   const [S, I, K] = [size, x.shape.slice(2), w.shape.slice(2)].map(product);
@@ -80,13 +90,17 @@ export function conv(x: NdArray, w: NdArray, b: NdArray | null, options: Options
   return y;
 }
 
-/** Every input element adds its value times the kernel to the output. x [N, C, ...], w [C, out / groups, ...], b [out]. */
+/**
+ * Every input element adds its value times the kernel to the output. x [N, C, ...], w [C, out / groups, ...], b [out].
+ */
 export function convTranspose(x: NdArray, w: NdArray, b: NdArray | null, options: Options = {}): NdArray {
   const { groups = 1 } = options;
   const dims = x.shape.length - 2;
   const all = [options.stride ?? 1, options.padding ?? 0, options.dilation ?? 1, options.outputPadding ?? 0];
   const [stride, padding, dilation, extra] = all.map((v) => perAxis(v, dims));
-  const size = x.shape.slice(2).map((n, a) => (n - 1) * stride[a] - 2 * padding[a] + dilation[a] * (w.shape[2 + a] - 1) + extra[a] + 1);
+  const size = x.shape
+    .slice(2)
+    .map((n, a) => (n - 1) * stride[a] - 2 * padding[a] + dilation[a] * (w.shape[2 + a] - 1) + extra[a] + 1);
   const [cin, cout] = [x.shape[1] / groups, w.shape[1]];
   const y = array([x.shape[0], cout * groups, ...size]);
   const [S, I, K] = [size, x.shape.slice(2), w.shape.slice(2)].map(product);

@@ -71,7 +71,9 @@ export function elu(x: NdArray, alpha = 1): NdArray {
   return map(x, (v) => (v > 0 ? v : alpha * Math.expm1(v)));
 }
 
-/** v * Phi(v) with Phi the normal distribution function, or its tanh form. Hendrycks and Gimpel 2016, arXiv:1606.08415. */
+/**
+ * v * Phi(v) with Phi the normal distribution function, or its tanh form. Hendrycks and Gimpel 2016, arXiv:1606.08415.
+ */
 export function gelu(x: NdArray, approximate: "none" | "tanh" = "none"): NdArray {
   if (approximate === "none") return map(x, (v) => 0.5 * v * erfcOf(-v / Math.SQRT2));
   return map(x, (v) => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3))));

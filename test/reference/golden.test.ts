@@ -115,7 +115,8 @@ const adapters: Record<string, Adapter> = {
   clip_grad_norm: (a, { g }) => reference.array(g.shape, reference.clipGradNorm([g.data], a.max_norm).grads[0]),
 };
 
-// Golden values are float64 rounded to float32: half a unit of each value, plus a little for what cancels below the largest.
+// Golden values are float64 rounded to float32: half a unit of each value, plus a
+// little for what cancels below the largest.
 const outputTol: Tolerance = either(ulpsEach(0.51), ulps(1e-5));
 // Central differences add about 1e-9 of the largest value; with logits of 120 in the exponent up to 1e-7.
 const gradTol: Tolerance = either(ulpsEach(0.51), (largest) => 2e-7 * Math.max(largest, 1e-3));
@@ -130,7 +131,8 @@ function checkCase(c: GoldenCase, adapter: Adapter): void {
   const outputs = listOf(f(...inputs));
   c.outputs.forEach((y, k) => expectClose(`${c.name}: y${k}`, outputs[k], y, outputTol));
   for (const [name, grad] of Object.entries(c.grads)) {
-    if (c.op.startsWith("conv") && c.inputs[name].data.length > 100) continue; // two convolutions per element take too long
+    // Two convolutions per element take too long.
+    if (c.op.startsWith("conv") && c.inputs[name].data.length > 100) continue;
     expectClose(`${c.name}: d_${name}`, numericalGradient(f, inputs, names.indexOf(name), c.cots), grad, gradTol);
   }
 }

@@ -1,7 +1,10 @@
 // Matrix products in float64.
 import { type NdArray, broadcastShapes, generate, ravel } from "./array.ts";
 
-/** a @ b over the last two dimensions; leading dimensions broadcast. a: [..., M, K]; b: [..., K, P]; returns [..., M, P]. */
+/**
+ * a @ b over the last two dimensions; leading dimensions broadcast. a: [..., M,
+ * K]; b: [..., K, P]; returns [..., M, P].
+ */
 export function matmul(a: NdArray, b: NdArray): NdArray {
   const [m, k] = a.shape.slice(-2);
   const [k2, p] = b.shape.slice(-2);

@@ -46,8 +46,8 @@ export interface BatchNormOptions {
 }
 
 /**
- * Batch normalisation; returns [y, running mean, running variance] as they are after the call. In training the batch's own
- * moments are used, and running = (1 - momentum) * running + momentum * batch, with the unbiased variance there.
+ * Batch normalisation; returns [y, running mean, running variance] as they are after the call. In training the batch's
+ * own moments are used, and running = (1 - momentum) * running + momentum * batch, with the unbiased variance there.
  * Ioffe and Szegedy 2015, arXiv:1502.03167; the running rule is PyTorch's.
  */
 export function batchNorm(

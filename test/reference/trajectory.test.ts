@@ -9,7 +9,9 @@ test("parameters are named as in a state_dict, and every one has a gradient", ()
   const names = [...trajectory.initial.keys()];
   const encoder = ["encoder.0.conv1.weight", "encoder.2.shortcut.1.running_var", "bottleneck.bn2.bias"];
   const decoder = ["decoder.0.up.bias", "decoder.2.block.shortcut.0.weight"];
-  expect(names).toEqual(expect.arrayContaining([...encoder, ...decoder, "head.0.weight", "head.1.running_mean", "head.3.bias"]));
+  expect(names).toEqual(
+    expect.arrayContaining([...encoder, ...decoder, "head.0.weight", "head.1.running_mean", "head.3.bias"]),
+  );
   const trained = names.filter((name) => !name.includes("running_"));
   expect([...trajectory.firstGradients.keys()]).toEqual(trained);
   expect(trained.reduce((sum, name) => sum + trajectory.initial.get(name)!.data.length, 0)).toBe(trajectory.parameters);

@@ -14,7 +14,8 @@ export interface BceOptions {
 
 /**
  * Binary cross entropy -(t log p + (1 - t) log(1 - p)) of probabilities, logarithms cut at -100.
- * `p`, `target`: one shape, f32, values in [0, 1]. Returns [] or, with reduction "none", the shape of `p`. No gradient goes to the target.
+ * `p`, `target`: one shape, f32, values in [0, 1]. Returns [] or, with reduction "none", the shape of `p`. No gradient
+ * goes to the target.
  * Throws ShapeError when shapes differ or `weight` does not broadcast. Follows PyTorch, `binary_cross_entropy`.
  */
 export function bce(p: Tensor, target: Tensor, { weight, reduction }: BceOptions = {}): Tensor {
@@ -23,11 +24,16 @@ export function bce(p: Tensor, target: Tensor, { weight, reduction }: BceOptions
 
 /**
  * Binary cross entropy of sigmoid(x), stable for logits of any size.
- * `x`, `target`: one shape, f32. `posWeight` multiplies the positive term, for classes that are rare; it broadcasts, so per channel
- * it is [C, 1, 1]. Returns [] or, with reduction "none", the shape of `x`. No gradient goes to the target.
- * Throws ShapeError when shapes differ or a weight does not broadcast. Follows PyTorch, `binary_cross_entropy_with_logits`.
+ * `x`, `target`: one shape, f32. `posWeight` multiplies the positive term, for classes that are rare; it broadcasts, so
+ * per channel it is [C, 1, 1]. Returns [] or, with reduction "none", the shape of `x`. No gradient goes to the target.
+ * Throws ShapeError when shapes differ or a weight does not broadcast. Follows
+ * PyTorch, `binary_cross_entropy_with_logits`.
  */
-export function bceWithLogits(x: Tensor, target: Tensor, { weight, posWeight, reduction }: BceOptions & { readonly posWeight?: Tensor } = {}): Tensor {
+export function bceWithLogits(
+  x: Tensor,
+  target: Tensor,
+  { weight, posWeight, reduction }: BceOptions & { readonly posWeight?: Tensor } = {},
+): Tensor {
   return pairLoss("bceWithLogits", x, target, { weight, posWeight, reduction });
 }
 
@@ -43,7 +49,8 @@ export interface FocalOptions {
 /**
  * Binary focal loss of logits, alpha_t (1 - p_t)^gamma times the cross entropy.
  * `x`, `target`: one shape, f32. Returns [] or, with reduction "none", the shape of `x`.
- * Throws ShapeError when shapes differ, OptionError for a negative gamma or an alpha outside [0, 1]. Lin et al. 2017, arXiv:1708.02002.
+ * Throws ShapeError when shapes differ, OptionError for a negative gamma or an alpha outside
+ * [0, 1]. Lin et al. 2017, arXiv:1708.02002.
  */
 export function focal(x: Tensor, target: Tensor, { gamma = 2, alpha = 0.25, reduction }: FocalOptions = {}): Tensor {
   if (!(gamma >= 0)) throw new OptionError(`focal: gamma must be at least 0, got ${gamma}`);

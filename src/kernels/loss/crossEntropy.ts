@@ -5,7 +5,8 @@ import { record } from "../../autograd.ts";
 import { linearGrid } from "../../gpu/grid.ts";
 import { launch } from "../../gpu/program.ts";
 import { empty, type Tensor } from "../../tensor.ts";
-import { MODES, checkClassWeight, checkLabels, checkReduction, classLayout, finish, stridedGrid, type Reduction } from "./reduction.ts";
+import { MODES, checkClassWeight, checkLabels, checkReduction, classLayout, reduceLoss } from "./reduction.ts";
+import type { Reduction } from "./reduction.ts";
 
 export interface CrossEntropyOptions {
   /** Weight of each class, [C]. */
@@ -20,9 +21,11 @@ export interface CrossEntropyOptions {
 
 /**
  * Softmax cross entropy of logits against class numbers, stable for logits of any size.
- * `x`: [N, C, ...] f32 logits. `labels`: [N, ...] i32 or u32; numbers outside 0 ... C - 1 are left out like `ignoreIndex`.
+ * `x`: [N, C, ...] f32 logits. `labels`: [N, ...] i32 or u32; numbers outside 0
+ * ... C - 1 are left out like `ignoreIndex`.
  * Returns [] or, with reduction "none", [N, ...]; the mean over no pixel is 0.
- * Throws ShapeError when shapes or dtypes do not fit, OptionError for a smoothing outside [0, 1]. Follows PyTorch, `cross_entropy`.
+ * Throws ShapeError when shapes or dtypes do not fit, OptionError for a smoothing outside
+ * [0, 1]. Follows PyTorch, `cross_entropy`.
  */
 export function crossEntropy(x: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { weight, ignoreIndex = -100, labelSmoothing = 0, reduction = "mean" } = options;
@@ -30,7 +33,8 @@ export function crossEntropy(x: Tensor, labels: Tensor, options: CrossEntropyOpt
   checkReduction("crossEntropy", reduction);
   checkLabels("crossEntropy", x, labels);
   checkClassWeight("crossEntropy", "weight", weight, layout.classes);
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) throw new OptionError(`crossEntropy: labelSmoothing must lie in [0, 1], got ${labelSmoothing}`);
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw new OptionError(`crossEntropy: labelSmoothing must lie in [0, 1], got ${labelSmoothing}`);
   const consts = {
     T: labels.dtype,
     C: layout.classes,
@@ -40,10 +44,9 @@ export function crossEntropy(x: Tensor, labels: Tensor, options: CrossEntropyOpt
     WEIGHTED: weight !== undefined,
   };
   const inputs = { x, labels, weight: weight ?? x, confidence: x };
-  const grid = stridedGrid(labels.size);
-  const sums = reduction === "none" ? empty(labels.shape) : empty([grid[0], 4]);
-  launch("cross_entropy", { consts: { ...consts, REDUCE: reduction !== "none" }, buffers: { ...inputs, y: sums }, grid });
-  const { y, total } = reduction === "none" ? { y: sums, total: x } : finish(sums, MODES[reduction]);
+  const { y, total } = reduceLoss(labels.shape, reduction, MODES[reduction], ({ y, REDUCE, grid }) =>
+    launch("cross_entropy", { consts: { ...consts, REDUCE }, buffers: { ...inputs, y }, grid }),
+  );
   // keeps x, labels and four sums; the softmax is computed again
   return record(y, [x], (dy) => {
     const dx = empty(x.shape);

@@ -1,20 +1,25 @@
-// Overlap losses: Dice, Tversky, and Dice with cross entropy. One pass over the prediction leaves sums per class, a second
-// makes the loss and two coefficients per class, and the gradient is one elementwise kernel. Targets may be class labels:
+// Overlap losses: Dice, Tversky, and Dice with cross entropy. One pass over the prediction leaves sums per class, a
+// second makes the loss and two coefficients per class, and the gradient is one
+// elementwise kernel. Targets may be class labels:
 // the one-hot tensor is never made.
 
 import { OptionError, ShapeError } from "../../errors.ts";
 import { record } from "../../autograd.ts";
 import { linearGrid } from "../../gpu/grid.ts";
 import { launch } from "../../gpu/program.ts";
-import { sameShape, showShape } from "../../shape.ts";
+import { showShape } from "../../shape.ts";
 import { empty, type Tensor } from "../../tensor.ts";
 import { softmax } from "../softmax.ts";
-import { checkClassWeight, checkFloat, checkLabels, checkSame, classLayout } from "./reduction.ts";
+import { checkClassWeight, checkConfidence, checkLabels, checkPower, checkSame, classLayout } from "./reduction.ts";
 
+/** What turns a network's output into probabilities. */
 export type Activation = "none" | "sigmoid" | "softmax";
 
 export interface OverlapOptions {
-  /** What turns `x` into probabilities, inside the kernel. Default "none": they are given. Softmax runs over dimension 1. */
+  /**
+   * What turns `x` into probabilities, inside the kernel. Default "none": they
+   * are given. Softmax runs over dimension 1.
+   */
   readonly activation?: Activation;
   /** True (default): one score per class over the whole batch. False: one per sample and class, then their mean. */
   readonly batch?: boolean;
@@ -35,8 +40,8 @@ export interface DiceOptions extends OverlapOptions {
 
 /**
  * Dice loss, the mean over classes of 1 - (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth).
- * `x`: [N, C, ...] f32, probabilities or, with an activation, logits. `target`: the same shape, f32, or class labels [N, ...],
- * i32 or u32, where with a single channel 1 is the object. Returns []. No gradient goes to the target.
+ * `x`: [N, C, ...] f32, probabilities or, with an activation, logits. `target`: the same shape, f32, or class labels
+ * [N, ...], i32 or u32, where with a single channel 1 is the object. Returns []. No gradient goes to the target.
  * Throws ShapeError when shapes or dtypes do not fit, OptionError for an option outside its range.
  * Source: Milletari et al. 2016, arXiv:1606.04797; over the batch as in nnU-Net, arXiv:1904.08128.
  */
@@ -60,8 +65,13 @@ export interface TverskyOptions extends OverlapOptions {
  * Tversky loss, the mean over classes of 1 - (tp + smooth) / (tp + alpha fp + beta fn + smooth); 0.5 and 0.5 give Dice.
  * Shapes, options and errors as `dice`; alpha and beta must be at least 0. Salehi et al. 2017, arXiv:1706.05721.
  */
-export function tversky(x: Tensor, target: Tensor, { alpha = 0.3, beta = 0.7, ...options }: TverskyOptions = {}): Tensor {
-  if (!(alpha >= 0 && beta >= 0)) throw new OptionError(`tversky: alpha and beta must be at least 0, got ${alpha} and ${beta}`);
+export function tversky(
+  x: Tensor,
+  target: Tensor,
+  { alpha = 0.3, beta = 0.7, ...options }: TverskyOptions = {},
+): Tensor {
+  if (!(alpha >= 0 && beta >= 0))
+    throw new OptionError(`tversky: alpha and beta must be at least 0, got ${alpha} and ${beta}`);
   return overlapLoss("tversky", x, target, { ...options, score: { num: 1, den: 1 - alpha - beta, p: alpha, t: beta } });
 }
 
@@ -75,7 +85,11 @@ export interface DiceBceOptions extends Omit<DiceOptions, "activation" | "ignore
  * Dice loss of sigmoid(x) plus the mean binary cross entropy of x, in one pass over x.
  * `x`: [N, C, ...] f32 logits; target, result and errors as `dice`.
  */
-export function diceBce(x: Tensor, target: Tensor, { diceScale = 1, ceScale = 1, ...options }: DiceBceOptions = {}): Tensor {
+export function diceBce(
+  x: Tensor,
+  target: Tensor,
+  { diceScale = 1, ceScale = 1, ...options }: DiceBceOptions = {},
+): Tensor {
   return overlapLoss("diceBce", x, target, { ...options, activation: "sigmoid", score: DICE, diceScale, ceScale });
 }
 
@@ -85,20 +99,34 @@ export interface DiceCrossEntropyOptions extends Omit<DiceOptions, "activation">
   readonly ceScale?: number;
   /** Weight of each class in the cross entropy, [C]. */
   readonly ceWeight?: Tensor;
-  /** A discriminator's confidence map M, [N, 1, ...]: pixel i weighs (1 - M_i)^power + |1 - M_i| in the cross entropy. It gets no gradient. */
+  /**
+   * A discriminator's confidence map M, [N, 1, ...]: pixel i weighs (1 - M_i)^power + |1 - M_i| in the cross entropy.
+   * It gets no gradient.
+   */
   readonly confidence?: Tensor;
   /** Exponent in the weight of a pixel. Default 2. */
   readonly power?: number;
 }
 
 /**
- * Dice loss of softmax(x) plus the mean cross entropy of x, the softmax computed once; with `confidence` the cross entropy is that
- * of difficultyWeightedCrossEntropy, and the sum the segmentation loss of MSALDS-UNet without its adversarial term (equations 1 to 3).
+ * Dice loss of softmax(x) plus the mean cross entropy of x, the softmax computed once; with `confidence` the cross
+ * entropy is that of difficultyWeightedCrossEntropy, and the sum the segmentation loss of MSALDS-UNet without its
+ * adversarial term (equations 1 to 3).
  * `x`: [N, C, ...] f32 logits, C from 2 to 16. `labels`: [N, ...] i32 or u32. Returns []. Errors as `dice`.
  */
-export function diceCrossEntropy(x: Tensor, labels: Tensor, { diceScale = 1, ceScale = 1, ...options }: DiceCrossEntropyOptions = {}): Tensor {
+export function diceCrossEntropy(
+  x: Tensor,
+  labels: Tensor,
+  { diceScale = 1, ceScale = 1, ...options }: DiceCrossEntropyOptions = {},
+): Tensor {
   checkLabels("diceCrossEntropy", x, labels);
-  return overlapLoss("diceCrossEntropy", x, labels, { ...options, activation: "softmax", score: DICE, diceScale, ceScale });
+  return overlapLoss("diceCrossEntropy", x, labels, {
+    ...options,
+    activation: "softmax",
+    score: DICE,
+    diceScale,
+    ceScale,
+  });
 }
 
 /** score = (num pt + smooth) / (den pt + p P + t T + smooth), of the sums pt, P, T. */
@@ -129,19 +157,36 @@ function overlapLoss(op: string, x: Tensor, target: Tensor, settings: Settings):
   const layout = classLayout(op, x);
   check(op, x, target, layout.classes, settings);
   if (activation === "softmax" && layout.classes > MAX_CLASSES) {
-    if (ceScale !== undefined) throw new ShapeError(`${op}: at most ${MAX_CLASSES} classes, got ${showShape(x.shape)}; add dice and crossEntropy`);
+    if (ceScale !== undefined)
+      throw new ShapeError(
+        `${op}: at most ${MAX_CLASSES} classes, got ${showShape(x.shape)}; add dice and crossEntropy`,
+      );
     return overlapLoss(op, softmax(x, 1), target, { ...settings, activation: "none" });
   }
-  return activation === "softmax" ? softmaxLoss(x, target, layout.plane, settings) : rowsLoss(x, target, layout.plane, settings);
+  return activation === "softmax"
+    ? softmaxLoss(x, target, layout.plane, settings)
+    : rowsLoss(x, target, layout.plane, settings);
 }
 
 function check(op: string, x: Tensor, target: Tensor, classes: number, settings: Settings): void {
-  const { activation = "none", smooth = 1e-5, includeBackground = true, weights, ceWeight, confidence, power = 2, ignoreIndex } = settings;
+  const {
+    activation = "none",
+    smooth = 1e-5,
+    includeBackground = true,
+    weights,
+    ceWeight,
+    confidence,
+    power = 2,
+    ignoreIndex,
+  } = settings;
   if (!["none", "sigmoid", "softmax"].includes(activation)) {
-    throw new OptionError(`${op}: activation must be "none", "sigmoid" or "softmax", got ${JSON.stringify(activation)}`);
+    throw new OptionError(
+      `${op}: activation must be "none", "sigmoid" or "softmax", got ${JSON.stringify(activation)}`,
+    );
   }
   if (!(smooth >= 0)) throw new OptionError(`${op}: smooth must be at least 0, got ${smooth}`);
-  if (!includeBackground && classes < 2) throw new OptionError(`${op}: includeBackground: false needs two channels or more, got ${showShape(x.shape)}`);
+  if (!includeBackground && classes < 2)
+    throw new OptionError(`${op}: includeBackground: false needs two channels or more, got ${showShape(x.shape)}`);
   if (ignoreIndex !== undefined && (activation !== "softmax" || target.dtype === "f32")) {
     throw new OptionError(`${op}: ignoreIndex needs activation "softmax" and class labels`);
   }
@@ -149,12 +194,8 @@ function check(op: string, x: Tensor, target: Tensor, classes: number, settings:
   else checkLabels(op, x, target);
   checkClassWeight(op, "weights", weights, classes);
   checkClassWeight(op, "ceWeight", ceWeight, classes);
-  if (!(power >= 1)) throw new OptionError(`${op}: power must be at least 1, got ${power}`);
-  const map = [x.shape[0], 1, ...x.shape.slice(2)];
-  if (confidence) checkFloat(op, "the confidence", confidence);
-  if (confidence && !sameShape(confidence.shape, map)) {
-    throw new ShapeError(`${op}: the confidence must be ${showShape(map)} for a prediction ${showShape(x.shape)}, got ${showShape(confidence.shape)}`);
-  }
+  checkPower(op, power);
+  if (confidence) checkConfidence(op, x, confidence);
 }
 
 /** Chunks of a plane: about 1,024 pixels each, as long as the partial sums stay few. */
@@ -173,14 +214,30 @@ function rowsLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): Tens
   const { activation = "none", batch = true, squared = false, ceScale } = settings;
   const rows = x.shape[0] * x.shape[1];
   const chunks = chunksOf(plane, x.shape[1]);
-  const consts = { T: t.dtype, C: x.shape[1], S: plane, SIGMOID: activation === "sigmoid", SQUARED: squared, LABELS: t.dtype !== "f32", BCE: ceScale !== undefined };
+  const consts = {
+    T: t.dtype,
+    C: x.shape[1],
+    S: plane,
+    SIGMOID: activation === "sigmoid",
+    SQUARED: squared,
+    LABELS: t.dtype !== "f32",
+    BCE: ceScale !== undefined,
+  };
   const partials = empty([rows, chunks, 4]);
-  launch("dice_rows", { consts: { ...consts, CHUNKS: chunks }, buffers: { x, t, partials }, grid: linearGrid(rows * chunks, 1) });
+  launch("dice_rows", {
+    consts: { ...consts, CHUNKS: chunks },
+    buffers: { x, t, partials },
+    grid: linearGrid(rows * chunks, 1),
+  });
   const { y, coef, scale } = finishOverlap(partials, x, plane, chunks, ceScale === undefined ? 0 : 1, settings);
   // keeps x, t and two numbers per row
   return record(y, [x], (dy) => {
     const dx = empty(x.shape);
-    launch("dice_rows_grad", { consts: { ...consts, BATCH: batch }, buffers: { x, t, coef, scale, dy, dx }, grid: linearGrid(x.size, 64) });
+    launch("dice_rows_grad", {
+      consts: { ...consts, BATCH: batch },
+      buffers: { x, t, coef, scale, dy, dx },
+      grid: linearGrid(x.size, 64),
+    });
     return [dx];
   });
 }
@@ -203,7 +260,11 @@ function softmaxLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): T
   };
   const inputs = { x, t, confidence: confidence ?? x };
   const partials = empty([samples * classes, chunks, 4]);
-  launch("dice_softmax", { consts: { ...consts, CHUNKS: chunks }, buffers: { ...inputs, partials }, grid: linearGrid(samples * chunks, 1) });
+  launch("dice_softmax", {
+    consts: { ...consts, CHUNKS: chunks },
+    buffers: { ...inputs, partials },
+    grid: linearGrid(samples * chunks, 1),
+  });
   const { y, coef, scale } = finishOverlap(partials, x, plane, chunks, ceScale === undefined ? 0 : 2, settings);
   // keeps x, t, the confidence and two numbers per row; the softmax is computed again
   return record(y, [x], (dy) => {
@@ -218,8 +279,24 @@ function softmaxLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): T
 }
 
 /** The loss, and per row what the gradient needs; `ce` as CE in dice_finish.wgsl. */
-function finishOverlap(partials: Tensor, x: Tensor, plane: number, chunks: number, ce: number, settings: Settings): Finished {
-  const { batch = true, smooth = 1e-5, includeBackground = true, weights, score, diceScale = 1, ceScale = 0, ceWeight } = settings;
+function finishOverlap(
+  partials: Tensor,
+  x: Tensor,
+  plane: number,
+  chunks: number,
+  ce: number,
+  settings: Settings,
+): Finished {
+  const {
+    batch = true,
+    smooth = 1e-5,
+    includeBackground = true,
+    weights,
+    score,
+    diceScale = 1,
+    ceScale = 0,
+    ceWeight,
+  } = settings;
   const [samples, classes] = x.shape;
   const y = empty([]);
   const coef = empty([batch ? classes : samples * classes, 2]);
@@ -243,6 +320,10 @@ function finishOverlap(partials: Tensor, x: Tensor, plane: number, chunks: numbe
     WEIGHTED: weights !== undefined,
     CE_WEIGHTED: ceWeight !== undefined,
   };
-  launch("dice_finish", { consts, buffers: { partials, weight: weights ?? partials, ce_weight: ceWeight ?? partials, coef, scale, y }, grid: [1, 1, 1] });
+  launch("dice_finish", {
+    consts,
+    buffers: { partials, weight: weights ?? partials, ce_weight: ceWeight ?? partials, coef, scale, y },
+    grid: [1, 1, 1],
+  });
   return { y, coef, scale };
 }

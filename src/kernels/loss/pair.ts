@@ -6,10 +6,12 @@ import { linearGrid } from "../../gpu/grid.ts";
 import { launch } from "../../gpu/program.ts";
 import { showShape, stridesOf, type Shape } from "../../shape.ts";
 import { empty, type Tensor } from "../../tensor.ts";
-import { MODES, checkFloat, checkReduction, checkSame, finish, stridedGrid, type Reduction } from "./reduction.ts";
+import { checkFloat } from "../checks.ts";
+import { MODES, checkReduction, checkSame, reduceLoss, type Reduction } from "./reduction.ts";
 
 /** The order is that of the switches in pair_loss.wgsl and pair_loss_grad.wgsl. */
-export const PAIR_LOSSES = ["mse", "l1", "smoothL1", "bce", "bceWithLogits", "focal"] as const;
+const PAIR_LOSSES = ["mse", "l1", "smoothL1", "bce", "bceWithLogits", "focal"] as const;
+/** The name of a loss of pairs. */
 export type PairLoss = (typeof PAIR_LOSSES)[number];
 
 export interface PairOptions {
@@ -42,10 +44,9 @@ export function pairLoss(op: PairLoss, x: Tensor, target: Tensor, options: PairO
     ...broadcastMap("POS", op, "posWeight", posWeight, x.shape),
   };
   const inputs = { x, t: target, weight: weight ?? x, pos_weight: posWeight ?? x };
-  const grid = stridedGrid(x.size);
-  const sums = reduction === "none" ? empty(x.shape) : empty([grid[0], 4]);
-  launch("pair_loss", { consts: { ...consts, REDUCE: reduction !== "none" }, buffers: { ...inputs, y: sums }, grid });
-  const { y, total } = reduction === "none" ? { y: sums, total: x } : finish(sums, MODES[reduction]);
+  const { y, total } = reduceLoss(x.shape, reduction, MODES[reduction], ({ y, REDUCE, grid }) =>
+    launch("pair_loss", { consts: { ...consts, REDUCE }, buffers: { ...inputs, y }, grid }),
+  );
 
   const grad = (dy: Tensor, sign: number): Tensor => {
     const dx = empty(x.shape);
@@ -66,13 +67,23 @@ type Run = readonly [divisor: number, modulus: number, stride: number];
 const NO_MODULUS = 4294967295;
 
 /**
- * How to find the element of `weight` that belongs to element i of `shape`: the sum of `i / divisor % modulus * stride` over
- * runs of neighbouring dimensions that `weight` has. Two runs do for every pattern met in practice, such as [C, 1, 1] or [N, 1, H, W].
+ * How to find the element of `weight` that belongs to element i of `shape`: the sum of `i / divisor % modulus * stride`
+ * over runs of neighbouring dimensions that `weight` has. Two runs do for every pattern met in practice, such as [C, 1,
+ * 1] or [N, 1, H, W].
  */
-function broadcastMap<P extends "WEIGHT" | "POS">(prefix: P, op: string, name: string, weight: Tensor | undefined, shape: Shape) {
+function broadcastMap<P extends "WEIGHT" | "POS">(
+  prefix: P,
+  op: string,
+  name: string,
+  weight: Tensor | undefined,
+  shape: Shape,
+) {
   const runs = weight ? runsOf(op, name, weight, shape) : [];
   const text = ([divisor, modulus, stride]: Run = [1, NO_MODULUS, 0]) => `vec3u(${divisor}, ${modulus}, ${stride})`;
-  return { [`${prefix}_HIGH`]: text(runs[1]), [`${prefix}_LOW`]: text(runs[0]) } as Record<`${P}_HIGH` | `${P}_LOW`, string>;
+  return { [`${prefix}_HIGH`]: text(runs[1]), [`${prefix}_LOW`]: text(runs[0]) } as Record<
+    `${P}_HIGH` | `${P}_LOW`,
+    string
+  >;
 }
 
 /** The runs of `weight`'s own dimensions, last one first. */
@@ -81,7 +92,9 @@ function runsOf(op: string, name: string, weight: Tensor, shape: Shape): Run[] {
   const missing = shape.length - weight.shape.length;
   const own = shape.map((_, d) => weight.shape[d - missing] ?? 1);
   if (missing < 0 || own.some((n, d) => n !== 1 && n !== shape[d])) {
-    throw new ShapeError(`${op}: ${name} ${showShape(weight.shape)} must broadcast to the prediction ${showShape(shape)}`);
+    throw new ShapeError(
+      `${op}: ${name} ${showShape(weight.shape)} must broadcast to the prediction ${showShape(shape)}`,
+    );
   }
   const divisors = stridesOf(shape);
   const strides = stridesOf(own);
@@ -94,6 +107,10 @@ function runsOf(op: string, name: string, weight: Tensor, shape: Shape): Run[] {
     const modulus = d === 0 ? NO_MODULUS : own.slice(d, last + 1).reduce((product, n) => product * n, 1);
     runs.push([divisors[last], modulus, strides[last]]);
   }
-  if (runs.length > 2) throw new ShapeError(`${op}: ${name} ${showShape(weight.shape)} broadcasts in too many places over ${showShape(shape)}; expand it first`);
+  if (runs.length > 2)
+    throw new ShapeError(
+      `${op}: ${name} ${showShape(weight.shape)} broadcasts in too many places over ${showShape(shape)}; ` +
+        "expand it first",
+    );
   return runs;
 }

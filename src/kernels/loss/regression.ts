@@ -11,7 +11,8 @@ export interface RegressionOptions {
 }
 
 /**
- * Squared error (x - target)^2. Gradients go to both. `x`, `target`: one shape, f32. Returns [] or, with reduction "none", their shape.
+ * Squared error (x - target)^2. Gradients go to both. `x`, `target`: one shape, f32. Returns [] or, with reduction
+ * "none", their shape.
  * Throws ShapeError when shapes differ. Follows PyTorch, `mse_loss`.
  */
 export function mse(x: Tensor, target: Tensor, { reduction }: RegressionOptions = {}): Tensor {
@@ -19,19 +20,24 @@ export function mse(x: Tensor, target: Tensor, { reduction }: RegressionOptions 
 }
 
 /**
- * Absolute error |x - target|, slope 0 where they are equal. Gradients go to both. `x`, `target`: one shape, f32. Returns [] or, with
- * reduction "none", their shape. Throws ShapeError when shapes differ. Follows PyTorch, `l1_loss`.
+ * Absolute error |x - target|, slope 0 where they are equal. Gradients go to both. `x`, `target`: one shape, f32.
+ * Returns [] or, with reduction "none", their shape. Throws ShapeError when shapes differ. Follows PyTorch, `l1_loss`.
  */
 export function l1(x: Tensor, target: Tensor, { reduction }: RegressionOptions = {}): Tensor {
   return pairLoss("l1", x, target, { reduction, symmetric: true });
 }
 
 /**
- * Squared error / (2 beta) within `beta` (default 1), absolute error - beta / 2 beyond. Gradients go to both. `x`, `target`: one shape,
- * f32. Returns [] or, with reduction "none", their shape. Throws ShapeError when shapes differ, OptionError when beta is negative.
+ * Squared error / (2 beta) within `beta` (default 1), absolute error - beta / 2 beyond. Gradients go to both. `x`,
+ * `target`: one shape, f32. Returns [] or, with reduction "none", their shape. Throws ShapeError when shapes differ,
+ * OptionError when beta is negative.
  * Follows PyTorch, `smooth_l1_loss`; Girshick 2015, arXiv:1504.08083.
  */
-export function smoothL1(x: Tensor, target: Tensor, { beta = 1, reduction }: RegressionOptions & { readonly beta?: number } = {}): Tensor {
+export function smoothL1(
+  x: Tensor,
+  target: Tensor,
+  { beta = 1, reduction }: RegressionOptions & { readonly beta?: number } = {},
+): Tensor {
   if (!(beta >= 0)) throw new OptionError(`smoothL1: beta must be at least 0, got ${beta}`);
   return pairLoss("smoothL1", x, target, { reduction, a: beta, symmetric: true });
 }

@@ -12,7 +12,7 @@ import { UNet } from "./unet.ts";
 export { UNet, type UNetOptions } from "./unet.ts";
 export { ResUNet, type ResUNetOptions } from "./resunet.ts";
 export { DeepResUNet, type DeepResUNetOptions } from "./deepResUNet.ts";
-export { checkInput, type SegmentationOptions } from "./input.ts";
+export type { SegmentationOptions } from "./input.ts";
 
 /** What every model takes; one that has no use for an option ignores it. */
 export interface ModelOptions extends SegmentationOptions {
@@ -35,6 +35,7 @@ export const models = {
   "deep-resunet": (options) => new DeepResUNet(options),
 } satisfies Record<string, (options: ModelOptions) => SegmentationModel>;
 
+/** A name in `models`. */
 export type ModelName = keyof typeof models;
 
 /** Builds a model by name. Throws OptionError for a name that is not in `models`. */

@@ -12,7 +12,8 @@ export function checkInput(model: string, x: Tensor, channels: number, factor: n
     throw new ShapeError(`${model}: x must be [N, ${channels}, H, W], got ${showShape(x.shape)}`);
   if (h % factor !== 0 || w % factor !== 0) {
     throw new ShapeError(
-      `${model}: height and width must be divisible by ${factor}, got ${h} x ${w} (x ${showShape(x.shape)}); pad or resize the input`,
+      `${model}: height and width must be divisible by ${factor}, got ${h} x ${w} (x ${showShape(x.shape)}); ` +
+        "pad or resize the input",
     );
   }
 }

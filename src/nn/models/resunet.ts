@@ -47,10 +47,13 @@ export class ResUNet {
     this.inChannels = inChannels;
     this.encoder = widths.slice(0, -1).map((w, i) => block(i === 0 ? inChannels : widths[i - 1], w));
     this.bottleneck = block(widths[depth - 1], widths[depth]);
-    this.decoder = widths.slice(1).reverse().map((w) => ({
-      up: new ConvTranspose2d(w, w / 2, { kernelSize: 4, stride: 2, padding: 1, rng }),
-      block: block(w, w / 2),
-    }));
+    this.decoder = widths
+      .slice(1)
+      .reverse()
+      .map((w) => ({
+        up: new ConvTranspose2d(w, w / 2, { kernelSize: 4, stride: 2, padding: 1, rng }),
+        block: block(w, w / 2),
+      }));
     this.head = new Sequential(
       new Conv2d(width, width / 2, { kernelSize: 3, padding: 1, bias: false, rng }),
       new BatchNorm(width / 2),

@@ -39,12 +39,17 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
   return norm;
 }
 
-/** Sums of squares of all gradients, one per workgroup: each launch adds six gradients to the sums of the one before. */
+/**
+ * Sums of squares of all gradients, one per workgroup: each launch adds six gradients to the sums of the one before.
+ */
 function squares(parameters: readonly Tensor[]): Tensor {
   const largest = Math.max(...parameters.map((p) => p.size));
   const groups = Math.min(MAX_GROUPS, Math.ceil(largest / 1024));
   let sums: Tensor | null = null;
-  for (const run of inRuns(parameters.map((p) => p.grad!), NORM_AT_ONCE)) {
+  for (const run of inRuns(
+    parameters.map((p) => p.grad!),
+    NORM_AT_ONCE,
+  )) {
     const [g0, g1 = g0, g2 = g0, g3 = g0, g4 = g0, g5 = g0] = run;
     const after = empty([groups]);
     launch("grad_norm", {
@@ -63,17 +68,33 @@ function squares(parameters: readonly Tensor[]): Tensor {
  */
 export function clipGradValue(parameters: Iterable<Tensor>, maxValue: number): void {
   if (!(maxValue > 0)) throw new OptionError(`clipGradValue: maxValue must be above 0, got ${maxValue}`);
-  scaleGradients(withGradient(parameters), SCALE.clamp, hostTensor([1], "f32", () => Float32Array.of(maxValue)));
+  scaleGradients(
+    withGradient(parameters),
+    SCALE.clamp,
+    hostTensor([1], "f32", () => Float32Array.of(maxValue)),
+  );
 }
 
-/** Replaces the gradients by what grad_scale.wgsl makes of them and `by` [1]; `found` [1] u32 notes values that are not finite. */
-export function scaleGradients(parameters: Iterable<Tensor>, op: number, by: Tensor, found: Tensor = empty([1], "u32")): void {
+/**
+ * Replaces the gradients by what grad_scale.wgsl makes of them and `by` [1]; `found`
+ * [1] u32 notes values that are not finite.
+ */
+export function scaleGradients(
+  parameters: Iterable<Tensor>,
+  op: number,
+  by: Tensor,
+  found: Tensor = empty([1], "u32"),
+): void {
   for (const run of inRuns(withGradient(parameters), SCALE_AT_ONCE)) {
     const [g0, g1 = g0, g2 = g0] = run.map((p) => p.grad!);
     const scaled = run.map((p) => empty(p.shape));
     const [y0, y1 = empty([1]), y2 = empty([1])] = scaled;
     const longest = Math.max(...scaled.map((y) => y.size));
-    launch("grad_scale", { consts: { OP: op, COUNT: run.length }, buffers: { by, g0, g1, g2, y0, y1, y2, found }, grid: linearGrid(longest, 64) });
+    launch("grad_scale", {
+      consts: { OP: op, COUNT: run.length },
+      buffers: { by, g0, g1, g2, y0, y1, y2, found },
+      grid: linearGrid(longest, 64),
+    });
     run.forEach((p, k) => replaceGradient(p, scaled[k]));
   }
 }

@@ -1,9 +1,10 @@
 // What all optimisers share: parameter groups, state, and the launches of a step.
 //
-// A launch binds two parameters with their gradients and states, so a step of P parameters takes 1 + P / 2 launches. One flat
-// buffer for everything would take one launch, but then parameters would have to be views into it; eight storage buffers, what
-// every WebGPU adapter offers, hold two parameters beside the table of rates. Step counts live on the GPU, one per parameter as
-// in PyTorch, so that a step skipped for a bad gradient is not counted and nothing is read back.
+// A launch binds two parameters with their gradients and states, so a step of P parameters takes 1 + P / 2 launches.
+// One flat buffer for everything would take one launch, but then parameters would have to be views into it; eight
+// storage buffers, what every WebGPU adapter offers, hold two parameters beside the table of rates. Step counts live on
+// the GPU, one per parameter as in PyTorch, so that a step skipped for a bad gradient
+// is not counted and nothing is read back.
 
 import { DataError, OptionError, ShapeError } from "../../errors.ts";
 import { linearGrid } from "../../gpu/grid.ts";
@@ -48,6 +49,7 @@ interface Pair {
   readonly slots: Tensor;
 }
 
+/** The base of SGD, Adam, AdamW and RMSprop, which differ in their Rule; H are its settings. */
 export class Optimizer<H extends { lr: number }> {
   readonly groups: readonly Group<H>[];
   private readonly rule: Rule<H>;
@@ -64,7 +66,10 @@ export class Optimizer<H extends { lr: number }> {
   private readonly never: Tensor;
 
   constructor(parameters: Parameters | readonly ParameterGroup<H>[], options: H, rule: Rule<H>) {
-    const given = asGroups<H>(parameters).map(({ params, ...own }) => ({ named: [...params].map(asNamed), settings: { ...options, ...own } as H }));
+    const given = asGroups<H>(parameters).map(({ params, ...own }) => ({
+      named: [...params].map(asNamed),
+      settings: { ...options, ...own } as H,
+    }));
     const all = given.flatMap(({ named }) => named);
     this.rule = rule;
     this.names = all.map(([name], i) => name ?? String(i));
@@ -106,8 +111,9 @@ export class Optimizer<H extends { lr: number }> {
   }
 
   /**
-   * Moves every parameter that has a gradient by one step, in place. Where `skip` ([1] u32, on the GPU) is not 0, nothing changes
-   * and nothing is counted. Throws OptionError for a setting outside its range, ShapeError for a gradient that does not fit.
+   * Moves every parameter that has a gradient by one step, in place. Where `skip` ([1] u32, on the GPU) is not 0,
+   * nothing changes and nothing is counted. Throws OptionError for a setting outside its range, ShapeError for a
+   * gradient that does not fit.
    */
   step({ skip = this.never }: { skip?: Tensor } = {}): void {
     const rates = empty([this.parameters.length, 4, 4]);
@@ -121,7 +127,8 @@ export class Optimizer<H extends { lr: number }> {
 
   private hasGradient(p: Tensor, i: number): boolean {
     if (p.grad && !sameShape(p.grad.shape, p.shape)) {
-      throw new ShapeError(`${this.rule.name}: the gradient of parameter ${this.names[i]} must be ${showShape(p.shape)}, got ${showShape(p.grad.shape)}`);
+      const shapes = `${showShape(p.shape)}, got ${showShape(p.grad.shape)}`;
+      throw new ShapeError(`${this.rule.name}: the gradient of parameter ${this.names[i]} must be ${shapes}`);
     }
     return p.grad !== null;
   }
@@ -140,7 +147,8 @@ export class Optimizer<H extends { lr: number }> {
     const rows = new Float32Array(this.groups.length * ROW);
     this.groups.forEach((g, i) => {
       this.rule.check(g);
-      if (this.rule.states(g) > this.states) throw new OptionError(`${this.rule.name}: momentum cannot be turned on later; make the optimiser with it`);
+      if (this.rule.states(g) > this.states)
+        throw new OptionError(`${this.rule.name}: momentum cannot be turned on later; make the optimiser with it`);
       rows.set(this.rule.row(g), i * ROW);
     });
     return rows;
@@ -178,7 +186,8 @@ export class Optimizer<H extends { lr: number }> {
   /** Copies state, step counts and settings to the host. Restored by loadState(), training goes on bit by bit. */
   async state(): Promise<OptimizerState> {
     const tensors: StateDict = {};
-    for (const [name, t] of this.stateTensors()) tensors[name] = { shape: t.shape, dtype: t.dtype, data: (await t.read()) as Float32Array<ArrayBuffer> };
+    for (const [name, t] of this.stateTensors())
+      tensors[name] = { shape: t.shape, dtype: t.dtype, data: (await t.read()) as Float32Array<ArrayBuffer> };
     return { tensors, numbers: this.numbers() };
   }
 
@@ -200,25 +209,35 @@ export class Optimizer<H extends { lr: number }> {
   }
 
   /**
-   * Restores what state() gave, in place. Nothing is changed when it throws: DataError for names that do not fit, ShapeError for
-   * shapes or dtypes, as when the model or the kind of optimiser differs.
+   * Restores what state() gave, in place. Nothing is changed when it throws: DataError for names that do not fit,
+   * ShapeError for shapes or dtypes, as when the model or the kind of optimiser differs.
    */
   loadState({ tensors, numbers }: OptimizerState): void {
     const own = this.stateTensors();
     const expected = Object.keys(this.numbers());
-    checkNames(this.rule.name, own.map(([name]) => name), Object.keys(tensors));
+    checkNames(
+      this.rule.name,
+      own.map(([name]) => name),
+      Object.keys(tensors),
+    );
     checkNames(this.rule.name, expected, Object.keys(numbers));
     for (const [name, t] of own) {
       const { shape, dtype } = tensors[name];
       if (!sameShape(t.shape, shape) || t.dtype !== dtype) {
-        throw new ShapeError(`${this.rule.name}: ${name} of the checkpoint must be ${t.dtype} ${showShape(t.shape)}, got ${dtype} ${showShape(shape)}`);
+        const shapes = `${t.dtype} ${showShape(t.shape)}, got ${dtype} ${showShape(shape)}`;
+        throw new ShapeError(`${this.rule.name}: ${name} of the checkpoint must be ${shapes}`);
       }
     }
-    for (const [name, t] of own) assign(t, hostTensor(t.shape, t.dtype, () => tensors[name].data));
+    for (const [name, t] of own)
+      assign(
+        t,
+        hostTensor(t.shape, t.dtype, () => tensors[name].data),
+      );
     this.groups.forEach((group, i) => {
       const settings = group as unknown as Record<string, unknown>;
       for (const [name, value] of Object.entries(settings)) {
-        if (Array.isArray(value) && name !== "params") settings[name] = value.map((_, k) => numbers[`${i}.${name}.${k}`]);
+        if (Array.isArray(value) && name !== "params")
+          settings[name] = value.map((_, k) => numbers[`${i}.${name}.${k}`]);
         else if (typeof value === "boolean") settings[name] = numbers[`${i}.${name}`] !== 0;
         else if (typeof value === "number") settings[name] = numbers[`${i}.${name}`];
       }
@@ -240,16 +259,25 @@ function asNamed(entry: Tensor | readonly [string, Tensor]): [name: string | nul
 function checkParameters(rule: string, names: readonly string[], parameters: readonly Tensor[]): void {
   if (parameters.length === 0) throw new OptionError(`${rule}: there must be at least one parameter, got none`);
   parameters.forEach((p, i) => {
-    if (p.dtype !== "f32") throw new ShapeError(`${rule}: parameter ${names[i]} must be f32, got ${p.dtype} ${showShape(p.shape)}`);
+    if (p.dtype !== "f32")
+      throw new ShapeError(`${rule}: parameter ${names[i]} must be f32, got ${p.dtype} ${showShape(p.shape)}`);
     const before = parameters.findIndex((q) => q.storage === p.storage);
-    if (before !== i) throw new OptionError(`${rule}: parameter ${names[i]} is parameter ${names[before]} once more; give each one once`);
-    if (names.indexOf(names[i]) !== i) throw new OptionError(`${rule}: the name ${names[i]} is given to two parameters`);
+    if (before !== i)
+      throw new OptionError(
+        `${rule}: parameter ${names[i]} is parameter ${names[before]} once more; give each one once`,
+      );
+    if (names.indexOf(names[i]) !== i)
+      throw new OptionError(`${rule}: the name ${names[i]} is given to two parameters`);
   });
 }
 
 function checkNames(rule: string, own: readonly string[], given: readonly string[]): void {
   const missing = own.find((name) => !given.includes(name));
   const extra = given.find((name) => !own.includes(name));
-  if (missing !== undefined) throw new DataError(`${rule}: the checkpoint lacks ${missing}; it is of another model or optimiser`);
-  if (extra !== undefined) throw new DataError(`${rule}: the checkpoint has ${extra}, which this optimiser has not; it is of another model or optimiser`);
+  if (missing !== undefined)
+    throw new DataError(`${rule}: the checkpoint lacks ${missing}; it is of another model or optimiser`);
+  if (extra !== undefined)
+    throw new DataError(
+      `${rule}: the checkpoint has ${extra}, which this optimiser has not; it is of another model or optimiser`,
+    );
 }

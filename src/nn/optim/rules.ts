@@ -1,8 +1,10 @@
-// The update rules as data: which one, how much state, and the twelve numbers per parameter group that the kernels read.
+// The update rules as data: which one, how much state, and the twelve numbers
+// per parameter group that the kernels read.
 // The numbers are computed in float64 and uploaded at every step: a learning rate is data, never part of a kernel.
 
 import { OptionError } from "../../errors.ts";
 
+/** One kind of optimiser. */
 export interface Rule<H> {
   /** The optimiser's name, for messages. */
   readonly name: string;
@@ -22,7 +24,8 @@ const logOf = (beta: number): number => Math.max(Math.log(beta), -1e4);
 function atLeast0(rule: string, h: object, ...names: string[]): void {
   for (const name of names) {
     const value = (h as Record<string, unknown>)[name];
-    if (!(typeof value === "number" && value >= 0 && Number.isFinite(value))) throw new OptionError(`${rule}: ${name} must be a number of at least 0, got ${value}`);
+    if (!(typeof value === "number" && value >= 0 && Number.isFinite(value)))
+      throw new OptionError(`${rule}: ${name} must be a number of at least 0, got ${value}`);
   }
 }
 
@@ -48,11 +51,19 @@ export const SGD_RULE: Rule<SgdOptions> = {
   number: 0,
   states: ({ momentum }) => (momentum > 0 ? 1 : 0),
   // Without momentum there is no dampening either, even where another group's momentum makes room for state.
-  row: ({ lr, momentum, dampening, nesterov, weightDecay }) => [lr, momentum, momentum > 0 ? 1 - dampening : 1, weightDecay, nesterov ? 1 : 0],
+  row: ({ lr, momentum, dampening, nesterov, weightDecay }) => [
+    lr,
+    momentum,
+    momentum > 0 ? 1 - dampening : 1,
+    weightDecay,
+    nesterov ? 1 : 0,
+  ],
   check(h) {
     atLeast0("SGD", h, "lr", "momentum", "weightDecay");
     if (h.nesterov && !(h.momentum > 0 && h.dampening === 0)) {
-      throw new OptionError(`SGD: nesterov needs a momentum above 0 and no dampening, got ${h.momentum} and ${h.dampening}`);
+      throw new OptionError(
+        `SGD: nesterov needs a momentum above 0 and no dampening, got ${h.momentum} and ${h.dampening}`,
+      );
     }
   },
 };
@@ -64,7 +75,10 @@ export interface AdamOptions {
   betas: readonly [number, number];
   /** Added to the root in the denominator. Default 1e-8. */
   eps: number;
-  /** Adam: L2 penalty, added to the gradient, default 0. AdamW: share of the weights that every step takes away, times lr, default 0.01. */
+  /**
+   * Adam: L2 penalty, added to the gradient, default 0. AdamW: share of the weights that every step takes away, times
+   * lr, default 0.01.
+   */
   weightDecay: number;
 }
 
