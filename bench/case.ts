@@ -30,7 +30,12 @@ export const GRADIENT_TOLERANCE = 1e-2;
 /** The gradients of `y` with respect to the inputs in `wanted` (all by default), alone: what a training step runs for it. */
 export function gradientsOf(y: Tensor, dy: Tensor, wanted?: number): (Tensor | null)[] {
   const { inputs, backward } = y.node!;
-  return noGrad(() => [...backward(dy, inputs.map((t, i) => t.requiresGrad && (wanted === undefined || i === wanted)))]);
+  return noGrad(() => [
+    ...backward(
+      dy,
+      inputs.map((t, i) => t.requiresGrad && (wanted === undefined || i === wanted)),
+    ),
+  ]);
 }
 
 /** sum(a * b) in float64. */
@@ -59,7 +64,11 @@ export async function sampled(y: Tensor, expected: (index: number) => number, co
  * The error of the gradients of `forward` along a random direction v: <dx, v> against <dy, y(x + h v) - y(x - h v)> / 2h.
  * For a function linear in each input the difference is exact up to rounding.
  */
-export async function directionalError(forward: (inputs: readonly Tensor[]) => Tensor, inputs: readonly Tensor[], h: number): Promise<number> {
+export async function directionalError(
+  forward: (inputs: readonly Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  h: number,
+): Promise<number> {
   const rng = new Rng(9, "direction");
   const y = forward(inputs);
   const dy = randn(y.shape, rng);
@@ -68,7 +77,8 @@ export async function directionalError(forward: (inputs: readonly Tensor[]) => T
   for (const [i, input] of inputs.entries()) {
     if (!input.requiresGrad) continue;
     const v = randn(input.shape, rng);
-    const moved = (sign: number) => noGrad(() => forward(inputs.map((t, j) => (j === i ? add(t, mul(v, sign * h)) : t))));
+    const moved = (sign: number) =>
+      noGrad(() => forward(inputs.map((t, j) => (j === i ? add(t, mul(v, sign * h)) : t))));
     const slope = ((await dot(dy, moved(1))) - (await dot(dy, moved(-1)))) / (2 * h);
     const size = Math.sqrt(await dot(gradients[i]!, gradients[i]!));
     worst = Math.max(worst, Math.abs(slope - (await dot(gradients[i]!, v))) / Math.max(size, 1e-30));

@@ -20,7 +20,9 @@ const SMALL = 1 << 20;
 
 export async function measureCeiling(): Promise<Ceiling> {
   const x = full([1], 0.999999);
-  const fma = await time(() => launch("bench_fma", { consts: { STEPS }, buffers: { x, y: empty([THREADS]) }, grid: [THREADS / 64, 1, 1] }));
+  const fma = await time(() =>
+    launch("bench_fma", { consts: { STEPS }, buffers: { x, y: empty([THREADS]) }, grid: [THREADS / 64, 1, 1] }),
+  );
   return {
     gflops: (THREADS * STEPS * FLOPS_PER_STEP) / fma.medianMs / 1e6,
     gbps: await copyRate(LARGE),
@@ -30,7 +32,9 @@ export async function measureCeiling(): Promise<Ceiling> {
 
 async function copyRate(floats: number): Promise<number> {
   const x = full([floats], 1);
-  const copy = await time(() => launch("bench_copy", { buffers: { x, y: empty([floats]) }, grid: linearGrid(floats / 4, 64) }));
+  const copy = await time(() =>
+    launch("bench_copy", { buffers: { x, y: empty([floats]) }, grid: linearGrid(floats / 4, 64) }),
+  );
   return (2 * 4 * floats) / copy.medianMs / 1e6;
 }
 

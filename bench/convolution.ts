@@ -1,7 +1,17 @@
 // Convolutions: forward, input gradient and weight gradient on the shapes of a Res-UNet at 128 x 128.
 
 import { conv2d, conv3d, convTranspose2d, noGrad, randn, Rng, type Tensor } from "../src/index.ts";
-import { bytesOf, directionalError, FORWARD_TOLERANCE, GRADIENT_TOLERANCE, gradientsOf, leaf, sampled, type Case, type Work } from "./case.ts";
+import {
+  bytesOf,
+  directionalError,
+  FORWARD_TOLERANCE,
+  GRADIENT_TOLERANCE,
+  gradientsOf,
+  leaf,
+  sampled,
+  type Case,
+  type Work,
+} from "./case.ts";
 
 interface ConvShape {
   readonly name: string;
@@ -42,11 +52,18 @@ function convCase(s: ConvShape, part: string, input: number): Case {
     const w = leaf(randn([s.cout, s.cin, ...kernel], rng));
     const dy = randn([s.n, s.cout, ...s.size], rng);
     const options = { padding: (s.dilation * (s.kernel - 1)) / 2, dilation: s.dilation };
-    const forward = ([x, w]: readonly Tensor[]) => (s.size.length === 3 ? conv3d(x, w, null, options) : conv2d(x, w, null, options));
+    const forward = ([x, w]: readonly Tensor[]) =>
+      s.size.length === 3 ? conv3d(x, w, null, options) : conv2d(x, w, null, options);
     const y = forward([x, w]);
     const flops = 2 * s.n * s.size.reduce((a, b) => a * b) * s.cin * s.cout * kernel.reduce((a, b) => a * b);
     const check = input < 0 ? () => checkForward(y, x, w, s) : () => directionalError(forward, [x, w], 0.01);
-    return { flops, bytes: bytesOf(x, w, dy), check, tolerance: tolerance(input), run: runner(forward, [x, w], y, dy, input) };
+    return {
+      flops,
+      bytes: bytesOf(x, w, dy),
+      check,
+      tolerance: tolerance(input),
+      run: runner(forward, [x, w], y, dy, input),
+    };
   };
   return { name: `conv ${s.name} ${part}`, shape: describe(s), setup };
 }
@@ -61,7 +78,13 @@ function transposedCase(part: string, input: number): Case {
     const y = forward([x, w]);
     const check = input < 0 ? () => checkTransposed(y, x, w) : () => directionalError(forward, [x, w], 0.01);
     const flops = 2 * 2 * 32 * 32 * 128 * 64 * 4;
-    return { flops, bytes: bytesOf(x, w, dy), check, tolerance: tolerance(input), run: runner(forward, [x, w], y, dy, input) };
+    return {
+      flops,
+      bytes: bytesOf(x, w, dy),
+      check,
+      tolerance: tolerance(input),
+      run: runner(forward, [x, w], y, dy, input),
+    };
   };
   return { name: `conv transposed ${part}`, shape: "[2,128,32,32]->64 k2 s2", setup };
 }
@@ -69,7 +92,13 @@ function transposedCase(part: string, input: number): Case {
 const tolerance = (input: number): number => (input < 0 ? FORWARD_TOLERANCE : GRADIENT_TOLERANCE);
 
 /** What is timed: the forward for input -1, else that input's gradient alone. */
-function runner(forward: (inputs: readonly Tensor[]) => Tensor, inputs: readonly Tensor[], y: Tensor, dy: Tensor, input: number): () => void {
+function runner(
+  forward: (inputs: readonly Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  y: Tensor,
+  dy: Tensor,
+  input: number,
+): () => void {
   return input < 0 ? () => void noGrad(() => forward(inputs)) : () => void gradientsOf(y, dy, input);
 }
 
@@ -79,7 +108,8 @@ async function checkTransposed(y: Tensor, x: Tensor, w: Tensor): Promise<number>
   return sampled(y, (index) => {
     const [n, co, h, v] = unravel(index, [2, 64, 64, 64]);
     let sum = 0;
-    for (let ci = 0; ci < 128; ci++) sum += xs[((n * 128 + ci) * 32 + (h >> 1)) * 32 + (v >> 1)] * ws[((ci * 64 + co) * 2 + (h & 1)) * 2 + (v & 1)];
+    for (let ci = 0; ci < 128; ci++)
+      sum += xs[((n * 128 + ci) * 32 + (h >> 1)) * 32 + (v >> 1)] * ws[((ci * 64 + co) * 2 + (h & 1)) * 2 + (v & 1)];
     return sum;
   });
 }
@@ -101,7 +131,9 @@ async function checkForward(y: Tensor, x: Tensor, w: Tensor, s: ConvShape): Prom
             const r = h + (b - half) * s.dilation;
             const q = v + (c - half) * s.dilation;
             if (z < 0 || r < 0 || q < 0 || z >= depth || r >= height || q >= width) continue;
-            sum += xs[(n * s.cin + ci) * plane + (z * height + r) * width + q] * ws[(((co * s.cin + ci) * kd + a) * s.kernel + b) * s.kernel + c];
+            sum +=
+              xs[(n * s.cin + ci) * plane + (z * height + r) * width + q] *
+              ws[(((co * s.cin + ci) * kd + a) * s.kernel + b) * s.kernel + c];
           }
     return sum;
   });

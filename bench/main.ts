@@ -8,6 +8,7 @@ import type { Case, Work } from "./case.ts";
 import { bandwidthFor, measureCeiling, type Ceiling } from "./ceiling.ts";
 import { convCases } from "./convolution.ts";
 import { time, type Timing } from "./measure.ts";
+import { optimiserCases } from "./optimiser.ts";
 import { otherCases } from "./others.ts";
 
 interface Row extends Timing {
@@ -43,9 +44,13 @@ async function main(): Promise<void> {
   const info = await init(options.adapter ? { adapter: options.adapter } : {});
   console.log(`${info.name} (${info.driver})${info.software ? ": a software adapter, slow" : ""}`);
   const ceiling = await measureCeiling();
-  console.log(`ceiling measured now: ${ceiling.gflops.toFixed(0)} GFLOP/s (multiply-add), ${ceiling.gbps.toFixed(1)} GB/s (copy of 64 MiB), ${ceiling.gbpsSmall.toFixed(1)} GB/s (copy of 4 MiB)\n`);
+  console.log(
+    `ceiling measured now: ${ceiling.gflops.toFixed(0)} GFLOP/s (multiply-add), ${ceiling.gbps.toFixed(1)} GB/s (copy of 64 MiB), ${ceiling.gbpsSmall.toFixed(1)} GB/s (copy of 4 MiB)\n`,
+  );
   console.log(header());
-  const cases = [...convCases(), ...otherCases()].filter((c) => c.name.includes(options.filter ?? ""));
+  const cases = [...convCases(), ...otherCases(), ...optimiserCases()].filter((c) =>
+    c.name.includes(options.filter ?? ""),
+  );
   if (cases.length === 0) throw new Error(`no case contains "${options.filter}"`);
   const rows: Row[] = [];
   for (const c of cases) rows.push(await runCase(c, ceiling));
@@ -57,7 +62,9 @@ async function runCase(c: Case, ceiling: Ceiling): Promise<Row> {
   const work = c.setup();
   const error = await work.check();
   const correct = error <= work.tolerance;
-  const timing = !correct ? { medianMs: NaN, minMs: NaN, maxMs: NaN, samples: 0 } : await time(work.run, { samples: Number(options.samples) });
+  const timing = !correct
+    ? { medianMs: NaN, minMs: NaN, maxMs: NaN, samples: 0 }
+    : await time(work.run, { samples: Number(options.samples) });
   const row = { name: c.name, shape: c.shape, error, correct, ...timing, ...rates(work, timing, ceiling) };
   console.log(!correct ? `${c.name.padEnd(34)} WRONG: relative error ${error.toExponential(1)}` : line(row, work));
   return row;

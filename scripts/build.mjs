@@ -7,7 +7,12 @@ import "./gen.mjs";
 const root = join(import.meta.dirname, "..");
 process.chdir(root);
 if (process.argv.includes("--clean")) rmSync("dist", { recursive: true, force: true });
-const entryPoints = { index: "src/index.ts", kits: "src/kits/index.ts", "train-kits": "src/kits/main.ts", bench: "bench/main.ts" };
+const entryPoints = {
+  index: "src/index.ts",
+  kits: "src/kits/index.ts",
+  "train-kits": "src/kits/main.ts",
+  bench: "bench/main.ts",
+};
 await build({
   entryPoints,
   outdir: "dist",

@@ -23,15 +23,26 @@ export interface AugmentOptions {
 }
 
 export const augmentDefaults: AugmentOptions = {
-  rotate: 0.5, maxDegrees: 15, quarterTurn: 0,
-  mirrorHorizontal: 0.5, mirrorVertical: 0.5,
-  saltPepper: 0.2, saltPepperAmount: 0.01,
-  noise: 0.2, noiseSigma: 8,
+  rotate: 0.5,
+  maxDegrees: 15,
+  quarterTurn: 0,
+  mirrorHorizontal: 0.5,
+  mirrorVertical: 0.5,
+  saltPepper: 0.2,
+  saltPepperAmount: 0.01,
+  noise: 0.2,
+  noiseSigma: 8,
 };
 
 /** No augmentation: every probability 0. */
 export const augmentNone: AugmentOptions = {
-  ...augmentDefaults, rotate: 0, quarterTurn: 0, mirrorHorizontal: 0, mirrorVertical: 0, saltPepper: 0, noise: 0,
+  ...augmentDefaults,
+  rotate: 0,
+  quarterTurn: 0,
+  mirrorHorizontal: 0,
+  mirrorVertical: 0,
+  saltPepper: 0,
+  noise: 0,
 };
 
 /** An image and its label, [H, W] uint8 each. */
@@ -64,7 +75,13 @@ export function augment(slice: Slice, rng: Rng, options: Partial<AugmentOptions>
 }
 
 const PROBABILITIES = [
-  "rotate", "quarterTurn", "mirrorHorizontal", "mirrorVertical", "saltPepper", "saltPepperAmount", "noise",
+  "rotate",
+  "quarterTurn",
+  "mirrorHorizontal",
+  "mirrorVertical",
+  "saltPepper",
+  "saltPepperAmount",
+  "noise",
 ] as const;
 
 function check({ image, label, height, width }: Slice, options: AugmentOptions): void {
@@ -129,7 +146,13 @@ export function move(slice: Slice, degrees: number, horizontal: boolean, vertica
 /** Exact for multiples of 90 degrees, where Math.cos leaves 6e-17. */
 function cosSin(degrees: number): [number, number] {
   const quarter = (((degrees / 90) % 4) + 4) % 4;
-  if (Number.isInteger(quarter)) return [[1, 0], [0, 1], [-1, 0], [0, -1]][quarter] as [number, number];
+  if (Number.isInteger(quarter))
+    return [
+      [1, 0],
+      [0, 1],
+      [-1, 0],
+      [0, -1],
+    ][quarter] as [number, number];
   const radians = (degrees * Math.PI) / 180;
   return [Math.cos(radians), Math.sin(radians)];
 }
@@ -139,7 +162,8 @@ function bilinear(image: Uint8Array, height: number, width: number, x: number, y
   const y0 = Math.floor(y);
   const fx = x - x0;
   const fy = y - y0;
-  const pixel = (py: number, px: number) => (py >= 0 && py < height && px >= 0 && px < width ? image[py * width + px] : 0);
+  const pixel = (py: number, px: number) =>
+    py >= 0 && py < height && px >= 0 && px < width ? image[py * width + px] : 0;
   const top = pixel(y0, x0) * (1 - fx) + pixel(y0, x0 + 1) * fx;
   const bottom = pixel(y0 + 1, x0) * (1 - fx) + pixel(y0 + 1, x0 + 1) * fx;
   return Math.round(top * (1 - fy) + bottom * fy);

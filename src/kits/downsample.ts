@@ -45,10 +45,17 @@ export function sliceResizer(from: Size, to: Size, window: readonly [low: number
 }
 
 function resizeImage(
-  source: Int16Array, target: Uint8Array,
+  source: Int16Array,
+  target: Uint8Array,
   p: {
-    w: number; h: number; W: number; H: number;
-    rows: Filter; columns: Filter; narrow: Float64Array; window: readonly [number, number];
+    w: number;
+    h: number;
+    W: number;
+    H: number;
+    rows: Filter;
+    columns: Filter;
+    narrow: Float64Array;
+    window: readonly [number, number];
   },
 ): void {
   const { w, h, W, H, rows, columns, narrow } = p;
@@ -68,14 +75,16 @@ function resizeImage(
   for (let Y = 0; Y < H; Y++) {
     for (let X = 0; X < W; X++) {
       let sum = 0;
-      for (let k = 0; k < rows.count[Y]; k++) sum += rows.weights[Y * rows.width + k] * narrow[(rows.first[Y] + k) * W + X];
+      for (let k = 0; k < rows.count[Y]; k++)
+        sum += rows.weights[Y * rows.width + k] * narrow[(rows.first[Y] + k) * W + X];
       target[Y * W + X] = Math.round(sum);
     }
   }
 }
 
 function resizeLabel(
-  source: Uint8Array, target: Uint8Array,
+  source: Uint8Array,
+  target: Uint8Array,
   p: { w: number; h: number; W: number; H: number; rows: Filter; columns: Filter },
 ): void {
   const { w, W, H, rows, columns } = p;
@@ -98,8 +107,15 @@ function resizeLabel(
 }
 
 function majority(
-  source: Uint8Array, corner: number, w: number, area: Float64Array, Y: number, X: number,
-  rows: Filter, columns: Filter, highest: number,
+  source: Uint8Array,
+  corner: number,
+  w: number,
+  area: Float64Array,
+  Y: number,
+  X: number,
+  rows: Filter,
+  columns: Filter,
+  highest: number,
 ): number {
   area.fill(0, 0, highest + 1);
   for (let j = 0; j < rows.count[Y]; j++) {

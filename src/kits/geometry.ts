@@ -63,7 +63,14 @@ export function orientationFromSpacing(spacing: Triple, dims: Triple): Orientati
   return { axes, flips: [false, false, false] };
 }
 
-const PERMUTATIONS: Triple[] = [[2, 1, 0], [0, 1, 2], [2, 0, 1], [1, 2, 0], [0, 2, 1], [1, 0, 2]];
+const PERMUTATIONS: Triple[] = [
+  [2, 1, 0],
+  [0, 1, 2],
+  [2, 0, 1],
+  [1, 2, 0],
+  [0, 2, 1],
+  [1, 0, 2],
+];
 
 function oddOneOut(v: Triple, tolerance: number): number | undefined {
   const same = (i: number, j: number) => Math.abs(v[i] - v[j]) <= tolerance * Math.max(Math.abs(v[i]), Math.abs(v[j]));
@@ -120,7 +127,11 @@ export function walkOf(geometry: Geometry): Walk {
 export function kitsGeometry(shape: Triple, spacing: Triple): Geometry {
   return {
     dims: [...shape],
-    affine: [[0, 0, -spacing[2], 0], [0, -spacing[1], 0, 0], [-spacing[0], 0, 0, 0]],
+    affine: [
+      [0, 0, -spacing[2], 0],
+      [0, -spacing[1], 0, 0],
+      [-spacing[0], 0, 0, 0],
+    ],
     affineSource: "sform",
     sformCode: 1,
     qformCode: 0,

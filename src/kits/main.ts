@@ -42,14 +42,19 @@ const number = (text: string): number => {
 
 const fractions = (text: string): [number, number, number] => {
   const parts = text.split(/[:,]/).map(Number);
-  if (parts.length !== 3 || !parts.every((p) => p >= 0)) throw new InvalidArgumentError("must be three numbers such as 8:1:1.");
+  if (parts.length !== 3 || !parts.every((p) => p >= 0))
+    throw new InvalidArgumentError("must be three numbers such as 8:1:1.");
   return parts as [number, number, number];
 };
 
 function commandLine(): Command {
-  const list = Object.entries(presets).map(([name, p]) => `  ${name.padEnd(9)} ${p.about}`).join("\n");
+  const list = Object.entries(presets)
+    .map(([name, p]) => `  ${name.padEnd(9)} ${p.about}`)
+    .join("\n");
   return new Command("train:kits")
-    .description("Trains the coarse kidney network on CT in KiTS layout, predicts the test cases and scores them.\nWithout --data it runs on a built-in synthetic phantom.")
+    .description(
+      "Trains the coarse kidney network on CT in KiTS layout, predicts the test cases and scores them.\nWithout --data it runs on a built-in synthetic phantom.",
+    )
     .option("--data <folder>", "a KiTS19, KiTS21 or KiTS23 tree as downloaded, or any folder in that layout")
     .option("--dataset <name>", "kits19, kits21, kits23 or kits, where detection should not decide")
     .option("--data-note <text>", "a sentence about the data for the report", "")
@@ -91,7 +96,9 @@ function settings(o: CommandOptions, preset: string): RunOptions {
   for (const key of Object.keys(base) as (keyof RunOptions)[]) {
     if (key !== "augment" && o[key] !== undefined) Object.assign(base, { [key]: o[key] });
   }
-  if (!o.augment) for (const key of ["rotate", "quarterTurn", "mirrorHorizontal", "mirrorVertical", "saltPepper", "noise"] as const) base.augment[key] = 0;
+  if (!o.augment)
+    for (const key of ["rotate", "quarterTurn", "mirrorHorizontal", "mirrorVertical", "saltPepper", "noise"] as const)
+      base.augment[key] = 0;
   oneOf("model", base.model, ["resunet", "deep-resunet", "unet"]);
   oneOf("init", base.init, ["pytorch", "normal"]);
   oneOf("schedule", base.schedule, ["step", "cosine", "constant"]);
@@ -123,23 +130,44 @@ async function run(o: CommandOptions): Promise<void> {
   const root = resolve(o.data ?? (await ensurePhantom(join("runs", "phantom-data"))));
   const dataset = await openDataset(root, o.dataset ? { name: o.dataset } : {});
   const adapter = await init(o.adapter ? { adapter: o.adapter } : {});
-  say(`adapter: ${adapter.name}${adapter.software ? ". It is a software adapter: the CPU does the work of a GPU, many times slower" : ""}`);
+  say(
+    `adapter: ${adapter.name}${adapter.software ? ". It is a software adapter: the CPU does the work of a GPU, many times slower" : ""}`,
+  );
   await openRunFolder(folder, o.overwrite ?? false);
-  const cache = await timed("preprocess", () => makeCache(dataset, cacheFolder(folder, root, options), options, o.png ?? false, mode));
-  const split = splitCases(cache.index.cases.filter((c) => c.label !== null).map((c) => c.id), { seed: options.seed, fractions: options.fractions, overfit: options.overfit });
+  const cache = await timed("preprocess", () =>
+    makeCache(dataset, cacheFolder(folder, root, options), options, o.png ?? false, mode),
+  );
+  const split = splitCases(
+    cache.index.cases.filter((c) => c.label !== null).map((c) => c.id),
+    { seed: options.seed, fractions: options.fractions, overfit: options.overfit },
+  );
   await saveSplit(join(folder, "splits.json"), split);
   const facts: RunFacts = {
-    status: "running", wgrad: packageJson.version, node: process.version, adapter, preset, options,
-    data: dataFacts(cache.index, o.dataNote), split, started: new Date().toISOString(), seconds,
+    status: "running",
+    wgrad: packageJson.version,
+    node: process.version,
+    adapter,
+    preset,
+    options,
+    data: dataFacts(cache.index, o.dataNote),
+    split,
+    started: new Date().toISOString(),
+    seconds,
   };
   await saveFacts(folder, facts);
   say(`data: ${describeData(facts.data)}`);
-  say(`split: ${split.train.length} train, ${split.val.length} validation, ${split.test.length} test cases${split.overfit ? " (the same cases: an overfit check)" : ""}`);
+  say(
+    `split: ${split.train.length} train, ${split.val.length} validation, ${split.test.length} test cases${split.overfit ? " (the same cases: an overfit check)" : ""}`,
+  );
   try {
     const metrics = await trainAndScore(cache, facts, folder, mode, timed);
     Object.assign(facts, { status: "finished", finished: new Date().toISOString() });
     await saveFacts(folder, facts);
-    say(`done in ${Object.values(seconds).reduce((a, b) => a + b, 0).toFixed(0)} s: ${join(folder, "report.md")}`);
+    say(
+      `done in ${Object.values(seconds)
+        .reduce((a, b) => a + b, 0)
+        .toFixed(0)} s: ${join(folder, "report.md")}`,
+    );
     if (o.json) console.log(JSON.stringify(metrics));
   } catch (error) {
     await saveFacts(folder, { ...facts, status: "failed", error: (error as Error).message });
@@ -149,13 +177,29 @@ async function run(o: CommandOptions): Promise<void> {
   }
 }
 
-async function trainAndScore(cache: SliceCache, facts: RunFacts, folder: string, mode: ProgressMode, timed: <T>(stage: string, work: () => Promise<T>) => Promise<T>): Promise<Metrics> {
+async function trainAndScore(
+  cache: SliceCache,
+  facts: RunFacts,
+  folder: string,
+  mode: ProgressMode,
+  timed: <T>(stage: string, work: () => Promise<T>) => Promise<T>,
+): Promise<Metrics> {
   const { options, split } = facts;
   const model = coarseModel(options, cache, split);
   const trained = await timed("train", () => train(model, cache, split, options, folder, mode));
   const predictions = join(folder, "predictions");
   await timed("predict", () => predictCases(model, cache, split.test, predictions, options, mode));
-  const scored = await timed("evaluate", () => evaluate({ reference: cache.index.dataset.root, predictions, ids: split.test, out: folder, split: split.overfit ? "overfit" : "test", dataset: cache.index.dataset.name === "kits19" ? "kits19" : "kits", progress: mode }));
+  const scored = await timed("evaluate", () =>
+    evaluate({
+      reference: cache.index.dataset.root,
+      predictions,
+      ids: split.test,
+      out: folder,
+      split: split.overfit ? "overfit" : "test",
+      dataset: cache.index.dataset.name === "kits19" ? "kits19" : "kits",
+      progress: mode,
+    }),
+  );
   for (const warning of scored.warnings) say(`warning: ${warning}`);
   await timed("overlays", () => writeOverlays(folder, cache, split.test));
   await writeReport(folder, facts, scored.metrics, trained);
@@ -169,7 +213,13 @@ function cacheFolder(folder: string, root: string, { size }: RunOptions): string
   return join(dirname(folder), "cache", `${name}-${size}`);
 }
 
-async function makeCache(dataset: Parameters<typeof preprocess>[0], folder: string, { size }: RunOptions, png: boolean, mode: ProgressMode): Promise<SliceCache> {
+async function makeCache(
+  dataset: Parameters<typeof preprocess>[0],
+  folder: string,
+  { size }: RunOptions,
+  png: boolean,
+  mode: ProgressMode,
+): Promise<SliceCache> {
   const progress = startProgress({ label: "preprocess", total: dataset.cases.length, unit: "cases", mode });
   try {
     await preprocess(dataset, folder, { size, png }, ({ done, reused, id }) => {
@@ -189,7 +239,11 @@ async function main(): Promise<void> {
     await run(command.opts<CommandOptions>());
   } catch (error) {
     process.exitCode = 1;
-    say(error instanceof WgradError ? `train:kits: ${error.message}` : `train:kits: unexpected error\n${(error as Error).stack}`);
+    say(
+      error instanceof WgradError
+        ? `train:kits: ${error.message}`
+        : `train:kits: unexpected error\n${(error as Error).stack}`,
+    );
   } finally {
     close();
   }

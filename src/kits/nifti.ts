@@ -191,19 +191,24 @@ async function readVoxels(header: NiftiHeader, axial: Int16Array | Uint8Array, c
     skip -= start;
     elements(chunk.subarray(start));
   });
-  if (done !== total || extra > 0) throw sizeError(header, header.voxOffset + (done + inTile + extra) * header.bytesPerVoxel);
+  if (done !== total || extra > 0)
+    throw sizeError(header, header.voxOffset + (done + inTile + extra) * header.bytesPerVoxel);
 }
 
-type Numbers = Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array | Float32Array | Float64Array;
+type Numbers =
+  Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array | Float32Array | Float64Array;
 
 /** Turns bytes, cut anywhere, into arrays of whole elements in this machine's byte order. */
 function elementReader(
-  datatype: Datatype, size: number, littleEndian: boolean, take: (values: Numbers) => void,
+  datatype: Datatype,
+  size: number,
+  littleEndian: boolean,
+  take: (values: Numbers) => void,
 ): (bytes: Uint8Array) => void {
   const buffer = Buffer.from(new ArrayBuffer(CHUNK + 8));
   let held = 0;
   return (bytes) => {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const count = Math.min(bytes.length - at, buffer.length - held);
       buffer.set(bytes.subarray(at, at + count), held);
       held += count;
@@ -227,15 +232,25 @@ function swapBytes(bytes: Buffer, size: number): void {
 // Typed arrays have the machine's byte order; every platform Node and WebGPU run on is little-endian.
 function viewOf(datatype: Datatype, buffer: ArrayBuffer, length: number): Numbers {
   switch (datatype) {
-    case "uint8": return new Uint8Array(buffer, 0, length);
-    case "int8": return new Int8Array(buffer, 0, length);
-    case "int16": return new Int16Array(buffer, 0, length);
-    case "uint16": return new Uint16Array(buffer, 0, length);
-    case "int32": return new Int32Array(buffer, 0, length);
-    case "uint32": return new Uint32Array(buffer, 0, length);
-    case "float32": return new Float32Array(buffer, 0, length);
-    case "float64": return new Float64Array(buffer, 0, length);
-    case "int64": return Float64Array.from(new BigInt64Array(buffer, 0, length), Number);
-    case "uint64": return Float64Array.from(new BigUint64Array(buffer, 0, length), Number);
+    case "uint8":
+      return new Uint8Array(buffer, 0, length);
+    case "int8":
+      return new Int8Array(buffer, 0, length);
+    case "int16":
+      return new Int16Array(buffer, 0, length);
+    case "uint16":
+      return new Uint16Array(buffer, 0, length);
+    case "int32":
+      return new Int32Array(buffer, 0, length);
+    case "uint32":
+      return new Uint32Array(buffer, 0, length);
+    case "float32":
+      return new Float32Array(buffer, 0, length);
+    case "float64":
+      return new Float64Array(buffer, 0, length);
+    case "int64":
+      return Float64Array.from(new BigInt64Array(buffer, 0, length), Number);
+    case "uint64":
+      return Float64Array.from(new BigUint64Array(buffer, 0, length), Number);
   }
 }

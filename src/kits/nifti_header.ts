@@ -134,10 +134,20 @@ function parseHeader(path: string, bytes: Uint8Array, orientation: Orientation |
   // Slope 0 means "no scaling" in NIfTI; a non-finite one is treated the same, as other readers do.
   const scaled = Number.isFinite(raw.scl_slope) && raw.scl_slope !== 0 && Number.isFinite(raw.scl_inter);
   return {
-    path, dims, affine, affineSource,
-    sformCode: raw.sform_code, qformCode: raw.qform_code,
-    axes, flips, shape: pick(dims), spacing: pick(lengths),
-    datatype: type[0], bytesPerVoxel: type[1], littleEndian: raw.littleEndian, voxOffset,
+    path,
+    dims,
+    affine,
+    affineSource,
+    sformCode: raw.sform_code,
+    qformCode: raw.qform_code,
+    axes,
+    flips,
+    shape: pick(dims),
+    spacing: pick(lengths),
+    datatype: type[0],
+    bytesPerVoxel: type[1],
+    littleEndian: raw.littleEndian,
+    voxOffset,
     slope: scaled ? raw.scl_slope : 1,
     inter: scaled ? raw.scl_inter : 0,
   };
@@ -173,7 +183,11 @@ function chooseAffine(view: DataView, raw: RawHeader, pixdim: Triple) {
   if (raw.sform_code > 0 && isRegular(sform)) return { affine: sform, affineSource: "sform" as const };
   const qform = affineFromQuaternion(view, raw.littleEndian, pixdim);
   if (raw.qform_code > 0 && isRegular(qform)) return { affine: qform, affineSource: "qform" as const };
-  const diagonal = [[pixdim[0], 0, 0, 0], [0, pixdim[1], 0, 0], [0, 0, pixdim[2], 0]];
+  const diagonal = [
+    [pixdim[0], 0, 0, 0],
+    [0, pixdim[1], 0, 0],
+    [0, 0, pixdim[2], 0],
+  ];
   return { affine: diagonal, affineSource: "pixdim" as const };
 }
 

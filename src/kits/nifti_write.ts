@@ -16,7 +16,10 @@ import { axialToTile, planesPerTile } from "./transpose.ts";
  * dims and matrix; both sform and qform are written. Throws ShapeError when sizes differ, OptionError on other endings.
  */
 export async function writeNifti(
-  path: string, data: Uint8Array | Int16Array, geometry: Geometry, options: { level?: number } = {},
+  path: string,
+  data: Uint8Array | Int16Array,
+  geometry: Geometry,
+  options: { level?: number } = {},
 ): Promise<void> {
   const [S, H, W] = geometry.shape;
   if (data.length !== S * H * W) {
@@ -49,7 +52,8 @@ function* fileBytes(data: Uint8Array | Int16Array, geometry: Geometry): Generato
 function header(geometry: Geometry, isInt16: boolean): Uint8Array {
   const bytes = new Uint8Array(352);
   const view = new DataView(bytes.buffer);
-  const floats = (at: number, values: readonly number[]) => values.forEach((v, i) => view.setFloat32(at + 4 * i, v, true));
+  const floats = (at: number, values: readonly number[]) =>
+    values.forEach((v, i) => view.setFloat32(at + 4 * i, v, true));
   const lengths = columnLengths(geometry.affine);
   const { quaternion, qfac } = quaternionOf(geometry.affine);
   const known = geometry.affineSource !== "pixdim";
@@ -66,7 +70,10 @@ function header(geometry: Geometry, isInt16: boolean): Uint8Array {
   view.setInt16(252, code, true);
   view.setInt16(254, code, true);
   floats(256, quaternion);
-  floats(268, geometry.affine.map((row) => row[3]));
+  floats(
+    268,
+    geometry.affine.map((row) => row[3]),
+  );
   geometry.affine.forEach((row, r) => floats(280 + 16 * r, row));
   bytes.set([0x6e, 0x2b, 0x31, 0], 344); // "n+1"
   return bytes;

@@ -143,7 +143,8 @@ function addNoise(image: Float32Array, [S, H, W]: Triple, sigma: number, rng: Rn
   const row = new Float32Array(W + 2);
   for (let r = 0; r < S * H; r++) {
     for (let w = 0; w < W + 2; w++) row[w] = rng.normal();
-    for (let w = 0; w < W; w++) image[r * W + w] += sigma * keep * (0.25 * row[w] + 0.5 * row[w + 1] + 0.25 * row[w + 2]);
+    for (let w = 0; w < W; w++)
+      image[r * W + w] += sigma * keep * (0.25 * row[w] + 0.5 * row[w + 1] + 0.25 * row[w + 2]);
   }
 }
 

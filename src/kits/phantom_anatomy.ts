@@ -12,16 +12,22 @@ export interface Point {
 }
 
 interface Ellipsoid {
-  x: number; y: number; z: number; // centre, mm
-  a: number; b: number; c: number; // half axes along its own x, y, z, mm
-  cos: number; sin: number; // rotation in the axial plane
+  x: number;
+  y: number;
+  z: number; // centre, mm
+  a: number;
+  b: number;
+  c: number; // half axes along its own x, y, z, mm
+  cos: number;
+  sin: number; // rotation in the axial plane
   lean: number; // shift of the centre in x per mm of z: kidneys stand oblique
 }
 
 interface Kidney {
   body: Ellipsoid;
   side: 1 | -1; // +1 on the right of the picture
-  cortex: number; medulla: number; // HU
+  cortex: number;
+  medulla: number; // HU
   pyramids: number;
   phase: number;
   sinus: Ellipsoid;
@@ -36,14 +42,25 @@ interface Lesion {
   phase: number;
 }
 
-interface Loop { x: number; y: number; z: number; r: number; content: number; gasLevel: number }
+interface Loop {
+  x: number;
+  y: number;
+  z: number;
+  r: number;
+  content: number;
+  gasLevel: number;
+}
 
 /** All the parameters of one patient. */
 export interface Anatomy {
   body: { a: number; b: number; fat: number; square: number };
   spine: { y: number; r: number; disc: number; phase: number };
   ribs: { first: number; slope: number; count: number };
-  liver: Ellipsoid; lobe: Ellipsoid; spleen: Ellipsoid; stomach: Ellipsoid; gallbladder: Ellipsoid;
+  liver: Ellipsoid;
+  lobe: Ellipsoid;
+  spleen: Ellipsoid;
+  stomach: Ellipsoid;
+  gallbladder: Ellipsoid;
   aorta: { x: number; y: number; r: number; hu: number };
   cava: { x: number; y: number; r: number; hu: number };
   kidneys: Kidney[];
@@ -59,15 +76,41 @@ export function drawAnatomy(rng: Rng): Anatomy {
   const a = b * rng.range(1.3, 1.48);
   const spineY = b * rng.range(0.4, 0.46);
   const fat = rng.range(8, 24);
-  const kidneys = ([-1, 1] as const).map((side) => drawKidney(rng.fork(side === 1 ? "kidney left" : "kidney right"), side, spineY));
+  const kidneys = ([-1, 1] as const).map((side) =>
+    drawKidney(rng.fork(side === 1 ? "kidney left" : "kidney right"), side, spineY),
+  );
   return {
     body: { a, b, fat, square: rng.range(0.1, 0.45) },
     spine: { y: spineY, r: rng.range(18, 22), disc: rng.range(30, 36), phase: rng.range(0, 30) },
     ribs: { first: rng.range(-0.2, 0.2), slope: rng.range(0.006, 0.009), count: 7 },
-    liver: ellipsoid({ x: -0.42 * a, y: -0.08 * b, z: -75, a: 0.44 * a, b: 0.68 * b, c: rng.range(95, 125), angle: 0.25 }),
-    lobe: ellipsoid({ x: -0.05 * a, y: -0.42 * b, z: -80, a: 0.42 * a, b: 0.3 * b, c: rng.range(55, 75), angle: -0.15 }),
+    liver: ellipsoid({
+      x: -0.42 * a,
+      y: -0.08 * b,
+      z: -75,
+      a: 0.44 * a,
+      b: 0.68 * b,
+      c: rng.range(95, 125),
+      angle: 0.25,
+    }),
+    lobe: ellipsoid({
+      x: -0.05 * a,
+      y: -0.42 * b,
+      z: -80,
+      a: 0.42 * a,
+      b: 0.3 * b,
+      c: rng.range(55, 75),
+      angle: -0.15,
+    }),
     spleen: ellipsoid({ x: 0.66 * a, y: 0.2 * b, z: -80, a: 0.17 * a, b: 0.42 * b, c: rng.range(45, 70), angle: -0.3 }),
-    stomach: ellipsoid({ x: 0.36 * a, y: -0.38 * b, z: -70, a: 0.25 * a, b: 0.28 * b, c: rng.range(45, 60), angle: 0.4 }),
+    stomach: ellipsoid({
+      x: 0.36 * a,
+      y: -0.38 * b,
+      z: -70,
+      a: 0.25 * a,
+      b: 0.28 * b,
+      c: rng.range(45, 60),
+      angle: 0.4,
+    }),
     gallbladder: ellipsoid({ x: -0.36 * a, y: -0.4 * b, z: 0, a: 15, b: 19, c: 26, angle: 0.3 }),
     aorta: { x: rng.range(5, 12), y: spineY - rng.range(32, 36), r: rng.range(8.5, 12), hu: rng.range(190, 270) },
     cava: { x: -rng.range(15, 20), y: spineY - rng.range(30, 34), r: rng.range(9, 12), hu: rng.range(120, 170) },
@@ -90,8 +133,14 @@ function drawKidney(rng: Rng, side: 1 | -1, spineY: number): Kidney {
   const body = ellipsoid({ x, y, z, a, b: 31 * scale, c: rng.range(50, 60) * scale, angle, lean });
   const inward = -side * a * rng.range(0.75, 0.95);
   const sinus = ellipsoid({
-    x: x + inward * Math.cos(angle), y: y + inward * Math.sin(angle), z,
-    a: 15 * scale, b: 12 * scale, c: 24 * scale, angle, lean,
+    x: x + inward * Math.cos(angle),
+    y: y + inward * Math.sin(angle),
+    z,
+    a: 15 * scale,
+    b: 12 * scale,
+    c: 24 * scale,
+    angle,
+    lean,
   });
   const cortex = rng.range(165, 210);
   return { body, side, sinus, cortex, medulla: cortex - rng.range(30, 75), pyramids: 7, phase: rng.range(0, 6.28) };
@@ -118,7 +167,11 @@ function drawLesion(rng: Rng, kidneys: readonly Kidney[], label: 2 | 3, r: numbe
   const shape = ellipsoid({
     x: body.x + u * body.cos - v * body.sin + body.lean * (z - body.z),
     y: body.y + u * body.sin + v * body.cos,
-    z, a: r * rng.range(0.9, 1.1), b: r * rng.range(0.9, 1.1), c: r * rng.range(0.85, 1.15), angle: rng.range(0, 3),
+    z,
+    a: r * rng.range(0.9, 1.1),
+    b: r * rng.range(0.9, 1.1),
+    c: r * rng.range(0.85, 1.15),
+    angle: rng.range(0, 3),
   });
   const hu = label === 3 ? rng.range(0, 18) : rng.range(70, 125);
   const core = label === 2 && r > 18 ? rng.range(25, 60) : hu; // large tumours are necrotic in the middle
@@ -134,7 +187,10 @@ function drawLoops(rng: Rng, a: number, b: number, fat: number): Loop[] {
     loops.push({
       x: (0.72 * a - fat) * distance * Math.cos(angle),
       y: -0.22 * b + (0.6 * b - fat) * distance * Math.sin(angle),
-      z: rng.range(-25, 130), r: rng.range(11, 19), content, gasLevel: rng.range(-0.4, 0.3),
+      z: rng.range(-25, 130),
+      r: rng.range(11, 19),
+      content,
+      gasLevel: rng.range(-0.4, 0.3),
     });
   }
   return loops;
@@ -150,7 +206,8 @@ export function sample(p: Anatomy, x: number, y: number, z: number, out: Point):
   }
   const angle = Math.atan2(y / p.body.b, x / p.body.a);
   const inner = superRadius(p.body, p.body.fat * (1 + 0.25 * Math.cos(2 * angle)), x, y);
-  if (inner > 1) out.hu = radius > 0.96 ? 40 : -105 + wave(p, x, y, z, 9) * 8; // skin, then fat
+  if (inner > 1)
+    out.hu = radius > 0.96 ? 40 : -105 + wave(p, x, y, z, 9) * 8; // skin, then fat
   else out.hu = inside(p, x, y, z, inner, angle, out);
   return out;
 }
@@ -262,7 +319,8 @@ function lesionPoint(p: Anatomy, lesion: Lesion, x: number, y: number, z: number
   // Tumours are lobed, cysts are round. The lobes fade towards the poles, where the angle means nothing.
   const around = Math.atan2(y - shape.y, x - shape.x);
   const lobes = 0.1 * Math.max(0, 1 - ((z - shape.z) / shape.c) ** 2);
-  const edge = lesion.label === 3 ? 1 : 1 + lobes * Math.sin(lesion.lobes * around + lesion.phase + (z - shape.z) * 0.06);
+  const edge =
+    lesion.label === 3 ? 1 : 1 + lobes * Math.sin(lesion.lobes * around + lesion.phase + (z - shape.z) * 0.06);
   if (d >= edge) return null;
   if (lesion.label === 3) return lesion.hu;
   const mottle = wave(p, x, y, z, 4) * 18;
@@ -275,7 +333,16 @@ function couch(p: Anatomy, x: number, y: number): number {
   return Math.abs(x) < 190 && y > top && y < top + 9 ? (y < top + 2.5 || y > top + 6.5 ? -300 : -880) : -1000;
 }
 
-interface EllipsoidOptions { x: number; y: number; z: number; a: number; b: number; c: number; angle: number; lean?: number }
+interface EllipsoidOptions {
+  x: number;
+  y: number;
+  z: number;
+  a: number;
+  b: number;
+  c: number;
+  angle: number;
+  lean?: number;
+}
 
 function ellipsoid({ angle, lean = 0, ...rest }: EllipsoidOptions): Ellipsoid {
   return { ...rest, cos: Math.cos(angle), sin: Math.sin(angle), lean };

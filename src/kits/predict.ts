@@ -23,7 +23,14 @@ export interface PredictOptions {
  * Predicts the cases `ids` and writes `folder`/case_XXXXX.nii.gz with the geometry of the image. Probabilities are resized
  * to the slice's own size before the class is chosen. Labels: 1 kidney, 2 mass.
  */
-export async function predictCases(model: SegmentationModel, cache: SliceCache, ids: readonly string[], folder: string, options: PredictOptions, mode: ProgressMode): Promise<void> {
+export async function predictCases(
+  model: SegmentationModel,
+  cache: SliceCache,
+  ids: readonly string[],
+  folder: string,
+  options: PredictOptions,
+  mode: ProgressMode,
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   setTraining(model, false);
   const progress = startProgress({ label: "predict", total: slicesOf(cache, ids).length, mode });
@@ -31,7 +38,8 @@ export async function predictCases(model: SegmentationModel, cache: SliceCache, 
     for (const id of ids) {
       const labels = await predictCase(model, cache, id, options.batch, (n) => progress.increment(n, { case: id }));
       const { geometry } = cache.caseById(id);
-      const kept = options.keepLargest > 0 ? keepLargest(labels, geometry.shape, { keep: options.keepLargest }).data : labels;
+      const kept =
+        options.keepLargest > 0 ? keepLargest(labels, geometry.shape, { keep: options.keepLargest }).data : labels;
       await writeNifti(join(folder, `${id}.nii.gz`), kept, geometry);
     }
   } finally {
@@ -40,7 +48,13 @@ export async function predictCases(model: SegmentationModel, cache: SliceCache, 
 }
 
 /** The class of every voxel, [S, H, W] on the scan's own grid. */
-async function predictCase(model: SegmentationModel, cache: SliceCache, id: string, batch: number, done: (slices: number) => void): Promise<Uint8Array<ArrayBuffer>> {
+async function predictCase(
+  model: SegmentationModel,
+  cache: SliceCache,
+  id: string,
+  batch: number,
+  done: (slices: number) => void,
+): Promise<Uint8Array<ArrayBuffer>> {
   const slices = slicesOf(cache, [id]);
   const [, height, width] = cache.caseById(id).geometry.shape;
   const out = new Uint8Array(slices.length * height * width);
@@ -50,7 +64,12 @@ async function predictCase(model: SegmentationModel, cache: SliceCache, id: stri
     const group = readBatch(cache, slices.slice(i, i + batch));
     const probabilities = await step(() => noGrad(() => softmax(model.forward(imagesOf(group, cache.size)), 1)).read());
     for (let s = 0; s < group.count; s++) {
-      restoreLabels(probabilities.subarray(s * plane, (s + 1) * plane), { from: [cache.size, cache.size], to: [height, width], out, offset: (i + s) * height * width });
+      restoreLabels(probabilities.subarray(s * plane, (s + 1) * plane), {
+        from: [cache.size, cache.size],
+        to: [height, width],
+        out,
+        offset: (i + s) * height * width,
+      });
     }
     done(group.count);
   }

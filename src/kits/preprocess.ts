@@ -44,7 +44,10 @@ const VERSION = 1; // raise it when the same options give different bytes
  * stretched.
  */
 export async function preprocess(
-  dataset: Dataset, folder: string, options: Partial<PreprocessOptions> = {}, progress: PreprocessProgress = () => {},
+  dataset: Dataset,
+  folder: string,
+  options: Partial<PreprocessOptions> = {},
+  progress: PreprocessProgress = () => {},
 ): Promise<CacheIndex> {
   const all = { ...preprocessDefaults, ...options };
   checkOptions(all);
@@ -139,7 +142,10 @@ async function openWriter(folder: string, options: PreprocessOptions): Promise<W
 }
 
 async function addCase(
-  dataset: Dataset, files: CaseFiles, writer: Writer, options: PreprocessOptions,
+  dataset: Dataset,
+  files: CaseFiles,
+  writer: Writer,
+  options: PreprocessOptions,
 ): Promise<CachedCase> {
   const { spec } = dataset;
   const image = await readImage(files.image);
@@ -166,25 +172,38 @@ async function addCase(
   const first = writer.slices;
   writer.slices += S;
   return {
-    id: files.id, first, slices: S, image: files.image, label: files.label,
+    id: files.id,
+    first,
+    slices: S,
+    image: files.image,
+    label: files.label,
     geometry: geometryOf(image.header),
     voxels: label ? spec.labels.map((_, value) => label.counts[value]) : null,
     labelCounts: Array.from({ length: S }, (_, s) =>
-      countLabels(labels.subarray(s * plane, (s + 1) * plane), spec.labels.length)),
+      countLabels(labels.subarray(s * plane, (s + 1) * plane), spec.labels.length),
+    ),
     nonFinite: image.nonFinite,
   };
 }
 
 /** One write may be partial for large buffers. */
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, Math.min(bytes.length - at, 1 << 24))).bytesWritten;
+  for (let at = 0; at < bytes.length;)
+    at += (await file.write(bytes, at, Math.min(bytes.length - at, 1 << 24))).bytesWritten;
 }
 
 async function writePngs(
-  folder: string, id: string, images: Uint8Array, labels: Uint8Array, size: number,
+  folder: string,
+  id: string,
+  images: Uint8Array,
+  labels: Uint8Array,
+  size: number,
 ): Promise<void> {
   const plane = size * size;
-  for (const [name, slices] of [["images", images], ["labels", labels]] as const) {
+  for (const [name, slices] of [
+    ["images", images],
+    ["labels", labels],
+  ] as const) {
     await mkdir(join(folder, name, id), { recursive: true });
     for (let s = 0; s * plane < slices.length; s++) {
       const data = slices.subarray(s * plane, (s + 1) * plane);
@@ -206,7 +225,11 @@ function geometryOf(geometry: Geometry): Geometry {
 }
 
 function describe(
-  dataset: Dataset, options: PreprocessOptions, key: string, cases: CachedCase[], slices: number,
+  dataset: Dataset,
+  options: PreprocessOptions,
+  key: string,
+  cases: CachedCase[],
+  slices: number,
 ): CacheIndex {
   const { spec, synthetic } = dataset;
   if (slices === 0) throw new DataError(`${dataset.root}: no slices were found`);
@@ -216,8 +239,14 @@ function describe(
     label: "label with the largest covered area, the higher one on a tie",
   };
   return {
-    kind: "wgrad slice cache", version: VERSION, key,
+    kind: "wgrad slice cache",
+    version: VERSION,
+    key,
     dataset: { name, title, labels: [...labels], regions, license, synthetic, root: dataset.root },
-    options, resampling, size: options.size, slices, cases,
+    options,
+    resampling,
+    size: options.size,
+    slices,
+    cases,
   };
 }

@@ -75,7 +75,18 @@ export interface Preset {
 }
 
 /** What lets a small network learn in a few hundred steps: PyTorch's initialisation, the prior, a high rate that falls to 0. */
-const quick: RunOptions = { ...paper, width: 8, dropout: 0, init: "pytorch", prior: true, batch: 4, lr: 1e-2, schedule: "cosine", augment: mirrorOnly, checkpointEvery: 5 };
+const quick: RunOptions = {
+  ...paper,
+  width: 8,
+  dropout: 0,
+  init: "pytorch",
+  prior: true,
+  batch: 4,
+  lr: 1e-2,
+  schedule: "cosine",
+  augment: mirrorOnly,
+  checkpointEvery: 5,
+};
 
 export const presets: Readonly<Record<string, Preset>> = {
   phantom: {
@@ -107,16 +118,19 @@ export function presetOptions(name: string): RunOptions {
 export function checkOptions(o: RunOptions): void {
   const whole = (name: keyof RunOptions, low: number, high: number) => {
     const value = o[name] as number;
-    if (!Number.isInteger(value) || value < low || value > high) throw new OptionError(`--${dashed(name)} must be a whole number from ${low} to ${high}, got ${value}`);
+    if (!Number.isInteger(value) || value < low || value > high)
+      throw new OptionError(`--${dashed(name)} must be a whole number from ${low} to ${high}, got ${value}`);
   };
   const real = (name: keyof RunOptions, low: number, high: number) => {
     const value = o[name] as number;
-    if (!(value >= low && value <= high)) throw new OptionError(`--${dashed(name)} must be from ${low} to ${high}, got ${value}`);
+    if (!(value >= low && value <= high))
+      throw new OptionError(`--${dashed(name)} must be from ${low} to ${high}, got ${value}`);
   };
   whole("size", 16, 1024);
   whole("width", 1, 256);
   whole("depth", 1, 6);
-  if (o.size % 2 ** o.depth !== 0) throw new OptionError(`--size must be a multiple of ${2 ** o.depth} for --depth ${o.depth}, got ${o.size}`);
+  if (o.size % 2 ** o.depth !== 0)
+    throw new OptionError(`--size must be a multiple of ${2 ** o.depth} for --depth ${o.depth}, got ${o.size}`);
   real("dropout", 0, 0.95);
   whole("epochs", 1, 100_000);
   whole("batch", 1, 1024);

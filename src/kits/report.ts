@@ -22,9 +22,11 @@ export async function writeOverlays(folder: string, cache: SliceCache, ids: read
     await writeFileAtomic(join(folder, "overlays", `${id}.png`), encodePng(overlaySlice(sliceOf(one, largest))));
   }
   const shown = ids.slice(0, SHEET_CASES);
-  const sheet = await contactSheet((async function* () {
-    for (const id of shown) yield loadCase(folder, cache, id);
-  })());
+  const sheet = await contactSheet(
+    (async function* () {
+      for (const id of shown) yield loadCase(folder, cache, id);
+    })(),
+  );
   await writeFileAtomic(join(folder, "overlays.png"), encodePng(sheet));
 }
 
@@ -34,11 +36,21 @@ async function loadCase(folder: string, cache: SliceCache, id: string): Promise<
   const { shape } = image.header;
   const reference = source.label ? (await readLabels(source.label)).data : new Uint8Array(image.data.length);
   const prediction = (await readLabels(join(folder, "predictions", `${id}.nii.gz`))).data;
-  return { id, image: { data: image.data, shape }, reference: { data: reference, shape }, prediction: { data: prediction, shape } };
+  return {
+    id,
+    image: { data: image.data, shape },
+    reference: { data: reference, shape },
+    prediction: { data: prediction, shape },
+  };
 }
 
 /** Writes report.md: what was run on which data, the scores, the losses. */
-export async function writeReport(folder: string, facts: RunFacts, metrics: Metrics, trained: TrainResult): Promise<void> {
+export async function writeReport(
+  folder: string,
+  facts: RunFacts,
+  metrics: Metrics,
+  trained: TrainResult,
+): Promise<void> {
   await writeFileAtomic(join(folder, "report.md"), reportText(facts, metrics, trained));
 }
 
@@ -46,19 +58,31 @@ export async function writeReport(folder: string, facts: RunFacts, metrics: Metr
 export function caveats({ data, split, options }: RunFacts, metrics: Metrics): string[] {
   const lines: string[] = [];
   if (data.synthetic) lines.push("The data are synthetic: these scores say nothing about patients.");
-  if (split.overfit) lines.push("Overfit check: training and test cases are the same; the score shows that the network can learn, not how it does on new patients.");
-  lines.push("The coarse network has no class for cysts: its masses are written with the tumor label, so tumor is scored against tumor and cyst together.");
+  if (split.overfit)
+    lines.push(
+      "Overfit check: training and test cases are the same; the score shows that the network can learn, not how it does on new patients.",
+    );
+  lines.push(
+    "The coarse network has no class for cysts: its masses are written with the tumor label, so tumor is scored against tumor and cyst together.",
+  );
   const absent = regionNames.filter((name) => metrics.cases.every((c) => c[name].reference === 0));
-  if (absent.length > 0) lines.push(`No case has ${absent.join(" or ")} in its reference; by the KiTS rule a prediction without any scores 1 there.`);
+  if (absent.length > 0)
+    lines.push(
+      `No case has ${absent.join(" or ")} in its reference; by the KiTS rule a prediction without any scores 1 there.`,
+    );
   if (options.keepLargest > 0) lines.push(`Predictions keep the ${options.keepLargest} largest components.`);
   return lines;
 }
 
 function reportText(facts: RunFacts, metrics: Metrics, trained: TrainResult): string {
   const { options, adapter, split } = facts;
-  const epochs = trained.epochs.map((e) =>
-    `| ${e.epoch} | ${e.lr.toExponential(2)} | ${e.trainLoss.toFixed(4)} | ${e.validationLoss.toFixed(4)} | ${e.validationDice.kidney.toFixed(3)} | ${e.validationDice.mass.toFixed(3)} | ${e.imagesPerSecond.toFixed(1)} |`);
-  const seconds = Object.entries(facts.seconds ?? {}).map(([stage, s]) => `${stage} ${s.toFixed(0)} s`).join(", ");
+  const epochs = trained.epochs.map(
+    (e) =>
+      `| ${e.epoch} | ${e.lr.toExponential(2)} | ${e.trainLoss.toFixed(4)} | ${e.validationLoss.toFixed(4)} | ${e.validationDice.kidney.toFixed(3)} | ${e.validationDice.mass.toFixed(3)} | ${e.imagesPerSecond.toFixed(1)} |`,
+  );
+  const seconds = Object.entries(facts.seconds ?? {})
+    .map(([stage, s]) => `${stage} ${s.toFixed(0)} s`)
+    .join(", ");
   return `# Coarse kidney segmentation: ${facts.preset}
 
 - **Data**: ${describeData(facts.data)} (licence: ${facts.data.license})
@@ -71,7 +95,9 @@ function reportText(facts: RunFacts, metrics: Metrics, trained: TrainResult): st
 ${formatMetrics(metrics)}
 \`\`\`
 
-${caveats(facts, metrics).map((line) => `> ${line}`).join("\n>\n")}
+${caveats(facts, metrics)
+  .map((line) => `> ${line}`)
+  .join("\n>\n")}
 
 ![image, reference, prediction](overlays.png)
 

@@ -18,7 +18,16 @@ export interface RunFacts {
   adapter: { name: string; driver: string; software: boolean };
   preset: string;
   options: RunOptions;
-  data: { title: string; root: string; synthetic: boolean; license: string; note: string; cases: number; slices: number; key: string };
+  data: {
+    title: string;
+    root: string;
+    synthetic: boolean;
+    license: string;
+    note: string;
+    cases: number;
+    slices: number;
+    key: string;
+  };
   split: Split;
   started: string;
   finished?: string;

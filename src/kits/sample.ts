@@ -25,7 +25,11 @@ export function slicesOf(cache: SliceCache, ids: readonly string[]): number[] {
 
 /** Those of `slices` that show any label. */
 export function foregroundSlices(cache: SliceCache, slices: readonly number[]): number[] {
-  const shown = new Set(cache.index.cases.flatMap((c) => c.labelCounts.flatMap((counts, s) => (counts.slice(1).some((n) => n > 0) ? [c.first + s] : []))));
+  const shown = new Set(
+    cache.index.cases.flatMap((c) =>
+      c.labelCounts.flatMap((counts, s) => (counts.slice(1).some((n) => n > 0) ? [c.first + s] : [])),
+    ),
+  );
   return slices.filter((s) => shown.has(s));
 }
 
@@ -39,7 +43,12 @@ export interface EpochOptions {
  * The slices of one epoch in training order. With `slicesPerEpoch` 0 all of them, shuffled; otherwise that many, of which
  * the share `foreground` is drawn from slices with labels and the rest from all, each pool without repetition until it is used up.
  */
-export function epochOrder(cache: SliceCache, slices: readonly number[], epoch: number, { seed, slicesPerEpoch, foreground }: EpochOptions): number[] {
+export function epochOrder(
+  cache: SliceCache,
+  slices: readonly number[],
+  epoch: number,
+  { seed, slicesPerEpoch, foreground }: EpochOptions,
+): number[] {
   const rng = new Rng(seed, "epoch").fork(epoch);
   if (slicesPerEpoch === 0) return rng.shuffle(slices);
   const labelled = foregroundSlices(cache, slices);
@@ -54,7 +63,11 @@ function draw(pool: readonly number[], count: number, rng: Rng): number[] {
 }
 
 /** Reads `slices` into a batch; with `augmentation`, each is augmented by the random numbers of (seed, epoch, place in the epoch). */
-export function readBatch(cache: SliceCache, slices: readonly number[], augmentation?: { options: AugmentOptions; seed: number; epoch: number; place: number }): Batch {
+export function readBatch(
+  cache: SliceCache,
+  slices: readonly number[],
+  augmentation?: { options: AugmentOptions; seed: number; epoch: number; place: number },
+): Batch {
   const { size } = cache;
   const plane = size * size;
   const images = new Float32Array(slices.length * plane);
@@ -63,7 +76,9 @@ export function readBatch(cache: SliceCache, slices: readonly number[], augmenta
     const source = { image: new Uint8Array(plane), label: new Uint8Array(plane), height: size, width: size };
     cache.readImage(slice, source.image);
     cache.readLabel(slice, source.label);
-    const made = augmentation ? augment(source, augmentRng(augmentation.seed, augmentation.epoch, augmentation.place + i), augmentation.options) : source;
+    const made = augmentation
+      ? augment(source, augmentRng(augmentation.seed, augmentation.epoch, augmentation.place + i), augmentation.options)
+      : source;
     for (let p = 0; p < plane; p++) {
       images[i * plane + p] = made.image[p] / 255;
       labels[i * plane + p] = coarseClassOf(made.label[p]);

@@ -3,7 +3,17 @@
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
 import { argmax, backward, diceCrossEntropy, hostTensor, noGrad, step, type Tensor } from "../index.ts";
-import { initNormal, initPrior, loadSafetensors, loadStateDict, parameterCount, parameters, saveSafetensors, setTraining, stateDict } from "../nn/index.ts";
+import {
+  initNormal,
+  initPrior,
+  loadSafetensors,
+  loadStateDict,
+  parameterCount,
+  parameters,
+  saveSafetensors,
+  setTraining,
+  stateDict,
+} from "../nn/index.ts";
 import { buildModel, type SegmentationModel } from "../nn/models/index.ts";
 import { Adam } from "../nn/optim.ts";
 import { Rng } from "../random.ts";
@@ -12,7 +22,15 @@ import { countLabels, dice, type RegionCounts } from "./metrics.ts";
 import type { RunOptions } from "./presets.ts";
 import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
 import { logLine } from "./run.ts";
-import { COARSE_CLASSES, coarseClassOf, epochOrder, foregroundSlices, readBatch, slicesOf, type Batch } from "./sample.ts";
+import {
+  COARSE_CLASSES,
+  coarseClassOf,
+  epochOrder,
+  foregroundSlices,
+  readBatch,
+  slicesOf,
+  type Batch,
+} from "./sample.ts";
 import type { Split } from "./split.ts";
 
 /** One line of log.jsonl. Dice is over all validation pixels at the network's size: a guide, not a score. */
@@ -35,7 +53,14 @@ export interface TrainResult {
 /** The untrained coarse network of a run: one grey channel in, background, kidney and mass out. */
 export function coarseModel(options: RunOptions, cache: SliceCache, split: Split): SegmentationModel {
   const { width, depth, dropout, seed } = options;
-  const model = buildModel(options.model, { inChannels: 1, classes: COARSE_CLASSES.length, width, depth, dropout, rng: new Rng(seed, "init") });
+  const model = buildModel(options.model, {
+    inChannels: 1,
+    classes: COARSE_CLASSES.length,
+    width,
+    depth,
+    dropout,
+    rng: new Rng(seed, "init"),
+  });
   if (options.init === "normal") initNormal(model, new Rng(seed, "init normal"));
   if (options.prior) initPrior(model.classifier, classFrequencies(cache, split.train));
   return model;
@@ -44,7 +69,8 @@ export function coarseModel(options: RunOptions, cache: SliceCache, split: Split
 /** Pixels of each coarse class in the slices of some cases. */
 function classFrequencies(cache: SliceCache, ids: readonly string[]): number[] {
   const counts = COARSE_CLASSES.map(() => 0);
-  for (const slice of ids.flatMap((id) => cache.caseById(id).labelCounts)) slice.forEach((n, label) => (counts[coarseClassOf(label)] += n));
+  for (const slice of ids.flatMap((id) => cache.caseById(id).labelCounts))
+    slice.forEach((n, label) => (counts[coarseClassOf(label)] += n));
   return counts;
 }
 
@@ -60,13 +86,24 @@ export function learningRate({ lr, schedule, gamma, epochs }: RunOptions, epoch:
  * validation loss), last.safetensors and epoch-NNNN.safetensors. The model ends with the best weights.
  * Throws WgradError naming epoch and step when the loss is no longer finite.
  */
-export async function train(model: SegmentationModel, cache: SliceCache, split: Split, options: RunOptions, folder: string, mode: ProgressMode): Promise<TrainResult> {
+export async function train(
+  model: SegmentationModel,
+  cache: SliceCache,
+  split: Split,
+  options: RunOptions,
+  folder: string,
+  mode: ProgressMode,
+): Promise<TrainResult> {
   const slices = slicesOf(cache, split.train);
   const validation = validationSlices(cache, split, options);
   const optimizer = new Adam(parameters(model), { lr: options.lr });
   const perEpoch = batchesOf(epochOrder(cache, slices, 0, options), options.batch).length * options.batch;
   const progress = startProgress({ label: "train", total: options.epochs * perEpoch, mode });
-  const result: TrainResult = { best: { epoch: -1, validationLoss: Infinity }, epochs: [], parameters: parameterCount(model) };
+  const result: TrainResult = {
+    best: { epoch: -1, validationLoss: Infinity },
+    epochs: [],
+    parameters: parameterCount(model),
+  };
   try {
     for (let epoch = 0; epoch < options.epochs; epoch++) {
       const started = performance.now();
@@ -74,7 +111,14 @@ export async function train(model: SegmentationModel, cache: SliceCache, split: 
       const trainLoss = await trainEpoch(model, optimizer, cache, slices, options, epoch, progress);
       const seconds = (performance.now() - started) / 1000;
       const checked = await validate(model, cache, validation, options.batch);
-      const log: EpochLog = { epoch: epoch + 1, lr: optimizer.lr, trainLoss, ...checked, imagesPerSecond: perEpoch / seconds, seconds };
+      const log: EpochLog = {
+        epoch: epoch + 1,
+        lr: optimizer.lr,
+        trainLoss,
+        ...checked,
+        imagesPerSecond: perEpoch / seconds,
+        seconds,
+      };
       result.epochs.push(log);
       await logLine(folder, log);
       progress.log(describeEpoch(log, options.epochs));
@@ -88,7 +132,15 @@ export async function train(model: SegmentationModel, cache: SliceCache, split: 
 }
 
 /** Mean training loss of one epoch. */
-async function trainEpoch(model: SegmentationModel, optimizer: Adam, cache: SliceCache, slices: readonly number[], options: RunOptions, epoch: number, progress: Progress): Promise<number> {
+async function trainEpoch(
+  model: SegmentationModel,
+  optimizer: Adam,
+  cache: SliceCache,
+  slices: readonly number[],
+  options: RunOptions,
+  epoch: number,
+  progress: Progress,
+): Promise<number> {
   setTraining(model, true);
   const losses: Promise<number>[] = [];
   const { seed, augment } = options;
@@ -106,7 +158,9 @@ async function trainEpoch(model: SegmentationModel, optimizer: Adam, cache: Slic
 async function checkedLoss(loss: Tensor, epoch: number, index: number): Promise<number> {
   const value = await loss.item();
   if (!Number.isFinite(value)) {
-    throw new WgradError(`train: the loss of step ${index + 1} in epoch ${epoch + 1} is ${value}; use a smaller --lr. Earlier checkpoints are kept`);
+    throw new WgradError(
+      `train: the loss of step ${index + 1} in epoch ${epoch + 1} is ${value}; use a smaller --lr. Earlier checkpoints are kept`,
+    );
   }
   return value;
 }
@@ -151,7 +205,12 @@ function spread(items: readonly number[], count: number): number[] {
   return Array.from({ length: n }, (_, i) => items[Math.floor(((i + 0.5) * items.length) / n)]);
 }
 
-async function validate(model: SegmentationModel, cache: SliceCache, slices: readonly number[], size: number): Promise<Pick<EpochLog, "validationLoss" | "validationDice">> {
+async function validate(
+  model: SegmentationModel,
+  cache: SliceCache,
+  slices: readonly number[],
+  size: number,
+): Promise<Pick<EpochLog, "validationLoss" | "validationDice">> {
   setTraining(model, false);
   let loss = 0;
   const counts = { kidney: noVoxels(), mass: noVoxels() };
@@ -166,7 +225,10 @@ async function validate(model: SegmentationModel, cache: SliceCache, slices: rea
     addCounts(counts.kidney, countLabels(batch.labels, predicted, [1, 2]));
     addCounts(counts.mass, countLabels(batch.labels, predicted, [2]));
   }
-  return { validationLoss: loss / slices.length, validationDice: { kidney: dice(counts.kidney), mass: dice(counts.mass) } };
+  return {
+    validationLoss: loss / slices.length,
+    validationDice: { kidney: dice(counts.kidney), mass: dice(counts.mass) },
+  };
 }
 
 const noVoxels = (): RegionCounts => ({ intersection: 0, reference: 0, prediction: 0 });
@@ -177,8 +239,20 @@ function addCounts(sum: RegionCounts, more: RegionCounts): void {
   sum.prediction += more.prediction;
 }
 
-async function saveCheckpoints(model: SegmentationModel, folder: string, log: EpochLog, result: TrainResult, options: RunOptions): Promise<void> {
-  const metadata = { epoch: String(log.epoch), validationLoss: String(log.validationLoss), model: options.model, width: String(options.width), depth: String(options.depth) };
+async function saveCheckpoints(
+  model: SegmentationModel,
+  folder: string,
+  log: EpochLog,
+  result: TrainResult,
+  options: RunOptions,
+): Promise<void> {
+  const metadata = {
+    epoch: String(log.epoch),
+    validationLoss: String(log.validationLoss),
+    model: options.model,
+    width: String(options.width),
+    depth: String(options.depth),
+  };
   const names = ["last"];
   if (log.epoch % options.checkpointEvery === 0) names.push(`epoch-${String(log.epoch).padStart(4, "0")}`);
   if (log.validationLoss < result.best.validationLoss) {

@@ -20,7 +20,11 @@ export function planesPerTile(geometry: Geometry): number {
 
 /** Copies file planes `first` to `first + count` (in `tile`, file order) to their places in `axial` [S, H, W]. */
 export function tileToAxial(
-  tile: VoxelArray, axial: VoxelArray, geometry: Geometry, first: number, count: number,
+  tile: VoxelArray,
+  axial: VoxelArray,
+  geometry: Geometry,
+  first: number,
+  count: number,
 ): void {
   forEachBlock(geometry, first, count, (loops, inTile, inAxial) => {
     const [a, b, c] = loops;
@@ -36,7 +40,11 @@ export function tileToAxial(
 
 /** The reverse of tileToAxial: fills `tile` with file planes `first` to `first + count`. */
 export function axialToTile(
-  axial: VoxelArray, tile: VoxelArray, geometry: Geometry, first: number, count: number,
+  axial: VoxelArray,
+  tile: VoxelArray,
+  geometry: Geometry,
+  first: number,
+  count: number,
 ): void {
   forEachBlock(geometry, first, count, (loops, inTile, inAxial) => {
     const [a, b, c] = loops;
@@ -58,7 +66,10 @@ interface Loop {
 }
 
 function forEachBlock(
-  geometry: Geometry, first: number, count: number, copy: (loops: Loop[], inTile: number, inAxial: number) => void,
+  geometry: Geometry,
+  first: number,
+  count: number,
+  copy: (loops: Loop[], inTile: number, inAxial: number) => void,
 ): void {
   const [d0, d1] = geometry.dims;
   const { start, step } = walkOf(geometry);

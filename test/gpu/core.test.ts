@@ -29,7 +29,10 @@ const values = async (t: Tensor) => [...(await t.read())];
 
 describe("tensors", () => {
   test("numbers, nested arrays and typed arrays keep order, shape and dtype", async () => {
-    const a = tensor([[1, 2, 3], [4, 5, 6]]);
+    const a = tensor([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
     expect(a.shape).toEqual([2, 3]);
     expect(await values(a)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(await tensor(Int32Array.of(-1, 7)).read()).toEqual(Int32Array.of(-1, 7));
@@ -92,19 +95,24 @@ describe("steps", () => {
 
   test("steps do not nest, and an exception inside one leaves things usable", async () => {
     await expect(step(async () => step(() => 1))).rejects.toThrow("step: another step is still running");
-    await expect(step(() => { throw new Error("mine"); })).rejects.toThrow("mine");
+    await expect(
+      step(() => {
+        throw new Error("mine");
+      }),
+    ).rejects.toThrow("mine");
     expect(await values(await step(() => full([1], 5)))).toEqual([5]);
   });
 
   test("bytes held after step 3 equal bytes held after step 100, and temporaries share memory", async () => {
     const before = gpu().pool.allocatedBytes;
     const w = tensor(new Float32Array(4096), { requiresGrad: true });
-    const run = () => step(() => {
-      w.grad = null;
-      let t: Tensor = w;
-      for (let i = 0; i < 20; i++) t = accumulateOp(t, t);
-      backward(t, ones(t.shape));
-    });
+    const run = () =>
+      step(() => {
+        w.grad = null;
+        let t: Tensor = w;
+        for (let i = 0; i < 20; i++) t = accumulateOp(t, t);
+        backward(t, ones(t.shape));
+      });
     for (let i = 0; i < 3; i++) await run();
     const { allocatedBytes, bufferCount } = gpu().pool;
     const groups = gpu().bindGroups.size;

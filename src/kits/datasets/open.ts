@@ -19,7 +19,8 @@ const MOST_SHOWN = 10;
  * Throws DataError listing every case whose image or label is missing, and OptionError for an unknown name.
  */
 export async function openDataset(
-  root: string, options: { name?: string; labels?: "required" | "optional" } = {},
+  root: string,
+  options: { name?: string; labels?: "required" | "optional" } = {},
 ): Promise<Dataset> {
   const given = resolve(root);
   const tree = await findTree(given);
@@ -107,7 +108,10 @@ async function caseFolders(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true });
   // A link to a folder is a folder too: large images are often linked in.
   const folders = entries.filter((entry) => entry.isDirectory() || entry.isSymbolicLink());
-  return folders.map((entry) => entry.name).filter((name) => /^case_\w+$/.test(name)).sort();
+  return folders
+    .map((entry) => entry.name)
+    .filter((name) => /^case_\w+$/.test(name))
+    .sort();
 }
 
 async function labelledCaseNames(folder: string, caseIds: readonly string[]): Promise<Set<string>> {
@@ -145,7 +149,10 @@ function firstVolume(stems: readonly string[]): string | null {
 
 function incomplete(folder: string, spec: DatasetSpec, problems: string[]): DataError {
   const more = problems.length > MOST_SHOWN ? `\n  and ${problems.length - MOST_SHOWN} more` : "";
-  const list = problems.slice(0, MOST_SHOWN).map((line) => `\n  ${line}`).join("");
+  const list = problems
+    .slice(0, MOST_SHOWN)
+    .map((line) => `\n  ${line}`)
+    .join("");
   return new DataError(
     `${folder}: every case of ${spec.title} must have its image and label, found ${problems.length} missing ` +
       `(the images are a separate download):${list}${more}`,
