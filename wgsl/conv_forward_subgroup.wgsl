@@ -59,7 +59,7 @@ const_assert (SD == 1 || LD == 1) && (SH == 1 || LH == 1) && (SW == 1 || LW == 1
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-// The value of one lane, in all lanes. Drivers unroll the loops around it, so one case remains.
+// The value of one lane, in all lanes. The loops around it are unrolled, so one case remains.
 fn spread(value: f32, lane: u32) -> f32 {
   switch lane {
     case 0: { return subgroupBroadcast(value, 0); }

@@ -55,7 +55,7 @@ const_assert SG == 4 || SG == 8;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dw: array<f32>;
 
-// The value of one lane, in all lanes. Drivers unroll the loops around it, so one case remains.
+// The value of one lane, in all lanes. The loops around it are unrolled, so one case remains.
 fn spread(value: f32, lane: u32) -> f32 {
   switch lane {
     case 0: { return subgroupBroadcast(value, 0); }

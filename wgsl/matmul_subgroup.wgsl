@@ -62,43 +62,43 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
 
   // Rows and columns past the end repeat the last one and are not written.
   var row: array<u32, RM>;
-  for (var r = 0u; r < RM; r++) { row[r] = z.x * A0 + z.y * A1 + z.z * A2 + min(m0 + r, rows - 1) * AM; }
+  for (var r = 0u; r < RM; r++) { row[r] = z.x * A0 + z.y * A1 + z.z * A2 + min(m0 + r, rows - 1) * AM; }  // @unroll
   let column = z.x * B0 + z.y * B1 + z.z * B2 + min(n0 + vec4u(0, 1, 2, 3) * SG, vec4u(N - 1)) * BN;
 
   var sums: array<vec4f, RM>;
   let whole = depth / SG * SG;
   for (var k = 0u; k < whole; k += SG) {
     var values: array<f32, RM>;
-    for (var r = 0u; r < RM; r++) { values[r] = a[row[r] + (k + lane) * AK]; }
+    for (var r = 0u; r < RM; r++) { values[r] = a[row[r] + (k + lane) * AK]; }  // @unroll
     // NOTE: written out because the lane must be a constant, and drivers give up on a loop around all this.
     let w0 = weights(column, k);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 0)), w0, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 0)), w0, sums[r]); }  // @unroll
     let w1 = weights(column, k + 1);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 1)), w1, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 1)), w1, sums[r]); }  // @unroll
     let w2 = weights(column, k + 2);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 2)), w2, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 2)), w2, sums[r]); }  // @unroll
     let w3 = weights(column, k + 3);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 3)), w3, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 3)), w3, sums[r]); }  // @unroll
     if (SG == 4) { continue; }
     let w4 = weights(column, k + 4);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 4)), w4, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 4)), w4, sums[r]); }  // @unroll
     let w5 = weights(column, k + 5);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 5)), w5, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 5)), w5, sums[r]); }  // @unroll
     let w6 = weights(column, k + 6);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 6)), w6, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 6)), w6, sums[r]); }  // @unroll
     let w7 = weights(column, k + 7);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 7)), w7, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(subgroupBroadcast(values[r], 7)), w7, sums[r]); }  // @unroll
   }
   for (var k = whole; k < depth; k++) {
     let w = weights(column, k);
-    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(a[row[r] + k * AK]), w, sums[r]); }
+    for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(a[row[r] + k * AK]), w, sums[r]); }  // @unroll
   }
 
-  for (var c = 0u; c < RN; c++) {
+  for (var c = 0u; c < RN; c++) {  // @unroll
     let n = n0 + c * SG;
     if (n < N) {
       let shift = select(0.0, bias[BIAS * n], BIAS == 1);
-      for (var r = 0u; r < RM; r++) {
+      for (var r = 0u; r < RM; r++) {  // @unroll
         if (m0 + r < rows) { y[(id.z * rows + m0 + r) * N + n] = sums[r][c] + shift; }
       }
     }

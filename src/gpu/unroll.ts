@@ -3,8 +3,8 @@
 
 import { KernelError } from "../errors.ts";
 
-const MARK = /\/\/\s*@unroll\b/;
-const LOOP = /^\s*for\s*\(\s*var\s+(\w+)\s*=\s*0(u?)\s*;\s*(\w+)\s*<\s*([^;]+?)\s*;\s*(\w+)\+\+\s*\)\s*\{/;
+const MARK = /[ \t]*\/\/\s*@unroll\b/;
+const LOOP = /^([ \t]*)for\s*\(\s*var\s+(\w+)\s*=\s*0(u?)\s*;\s*\2\s*<\s*([^;]+?)\s*;\s*\2\+\+\s*\)\s*\{/;
 
 /**
  * Repeats the bodies of the loops marked by a comment `// @unroll` at the end of the `for` line or on the line before.
@@ -21,32 +21,29 @@ export function unroll(code: string): string {
 
 type Values = ReadonlyMap<string, number>;
 
-function unrollWith(code: string, consts: Values): string {
-  const mark = MARK.exec(code);
-  if (!mark) return code;
-  const lineStart = code.lastIndexOf("\n", mark.index) + 1;
-  const alone = code.slice(lineStart, mark.index).trim() === "";
-  const start = alone ? code.indexOf("\n", mark.index) + 1 : lineStart;
+function unrollWith(marked: string, consts: Values): string {
+  const mark = MARK.exec(marked);
+  if (!mark) return marked;
+  const code = marked.slice(0, mark.index) + marked.slice(mark.index + mark[0].length);
+  const line = code.slice(0, mark.index).lastIndexOf("\n") + 1;
+  const alone = code.slice(line, mark.index).trim() === "";
+  const start = alone ? code.indexOf("\n", line) + 1 || code.length : line;
   const loop = LOOP.exec(code.slice(start));
-  if (!loop || loop[1] !== loop[3] || loop[1] !== loop[5]) {
+  if (!loop) {
     const found = code.slice(start).split("\n", 1)[0].trim();
     throw new KernelError(`unroll: @unroll takes a loop "for (var i = 0u; i < BOUND; i++) {", found "${found}"`);
   }
-  const open = start + loop[0].length;
-  const close = closingBrace(code, open);
-  const count = evaluate(loop[4], consts);
+  const [head, indent, name, suffix, bound] = loop;
+  const count = evaluate(bound, consts);
   if (count === undefined || count < 0) {
-    throw new KernelError(`unroll: a bound must be made of integers and integer consts, found "${loop[4]}"`);
+    throw new KernelError(`unroll: a bound must be made of integers and integer consts, found "${bound}"`);
   }
-  const before = code.slice(0, start).replace(MARK, "//");
-  const lines = code.slice(start, close).split("\n").length - 1;
-  const body = unrollWith(code.slice(open, close).replace(alone ? "" : MARK, "//"), consts);
-  const copies = copiesOf(withoutComments(body), loop[1], loop[2], count, consts);
-  const after = unrollWith(
-    code.slice(close + 1).replace(/^[^\n]*/, (rest) => rest.replace(MARK, "//")),
-    consts,
-  );
-  return before + copies + "\n".repeat(lines) + after;
+  const open = start + head.length;
+  const close = closingBrace(code, open);
+  const lines = code.slice(open, close).split("\n").length - 1;
+  const body = withoutComments(unrollWith(code.slice(open, close), consts));
+  const copies = indent + copiesOf(body, name, suffix, count, consts);
+  return code.slice(0, start) + copies + "\n".repeat(lines) + unrollWith(code.slice(close + 1), consts);
 }
 
 function copiesOf(body: string, name: string, suffix: string, count: number, consts: Values): string {

@@ -94,21 +94,34 @@ function packWeights(w: Tensor, p: Product, pack: number): Tensor {
   return packed;
 }
 
-/**
- * Tile of a thread in conv_forward_subgroup: channel vectors, pixel vectors and, measured on lavapipe with 64 channels,
- * GFLOP/s when no lane idles. Larger tiles no longer fit the registers or are not unrolled.
- */
-const FORWARD_TILES = [
+interface ForwardTile {
+  /** Channel vectors and pixel vectors per thread. */
+  readonly TC: number;
+  readonly PV: number;
+  /** GFLOP/s on a 4-core CPU when no lane idles. */
+  readonly speed: number;
+}
+
+/** With 8 lanes, measured on lavapipe with 64 channels: larger tiles no longer fit the registers or are not unrolled. */
+const TILES_8: readonly ForwardTile[] = [
   { TC: 4, PV: 2, speed: 48 },
   { TC: 3, PV: 3, speed: 42 },
   { TC: 2, PV: 3, speed: 43 },
   { TC: 1, PV: 8, speed: 32 },
-] as const;
+];
 
-/** The tile that wastes least on `blocks` vectors of channels. */
-function forwardTile(blocks: number): { TC: number; PV: number } {
-  const value = (t: (typeof FORWARD_TILES)[number]) => (t.speed * blocks) / (ceilDiv(blocks, t.TC) * t.TC);
-  return FORWARD_TILES.reduce((best, t) => (value(t) > value(best) ? t : best));
+/** With 4 lanes, measured on SwiftShader: larger tiles gain little and take long to compile. */
+const TILES_4: readonly ForwardTile[] = [
+  { TC: 4, PV: 3, speed: 5.4 },
+  { TC: 3, PV: 3, speed: 4.4 },
+  { TC: 2, PV: 3, speed: 3.3 },
+  { TC: 1, PV: 4, speed: 2.7 },
+];
+
+/** The tile of conv_forward_subgroup that wastes least on `blocks` vectors of channels. */
+function forwardTile(lanes: number, blocks: number): ForwardTile {
+  const value = (t: ForwardTile) => (t.speed * blocks) / (ceilDiv(blocks, t.TC) * t.TC);
+  return (lanes === 4 ? TILES_4 : TILES_8).reduce((best, t) => (value(t) > value(best) ? t : best));
 }
 
 /** Tile of the workgroup kernels for a matrix of `rows` output channels: small ones get a low, wide tile. */
@@ -129,7 +142,7 @@ function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Te
   if (useSubgroups()) {
     const SG = gpu().info.subgroupSize;
     const blocks = ceilDiv(p.cout, SG);
-    const tile = forwardTile(blocks);
+    const tile = forwardTile(SG, blocks);
     const PV = Math.min(tile.PV, ceilDiv(pixels, SG));
     const z = phases * p.groups * ceilDiv(blocks, tile.TC);
     const SUBS = pixels * z > 64 * PV * SG ? 4 : 1;
@@ -220,7 +233,7 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
   // Packing costs about as much as a few dozen columns of the gradient.
   const PACKED = columns >= 64 && s.cout >= SG ? 1 : 0;
   const vectors = ceilDiv(columns, SG);
-  const { TC, QV } = weightGradTile(blocks, vectors);
+  const { TC, QV } = weightGradTile(SG, blocks, vectors);
   const tiles = s.groups * ceilDiv(blocks, TC) * ceilDiv(vectors, QV);
   const splits = splitsFor(tiles, x.shape[0] * s.output[0] * s.output[1], 128, 1);
   const SUBS = tiles * splits > 64 ? 4 : 1;
@@ -232,11 +245,13 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
 }
 
 /**
- * Vectors of channels and of columns per thread of conv_weight_grad_subgroup; the fastest of those tried on lavapipe.
+ * Vectors of channels and of columns per thread of conv_weight_grad_subgroup; the fastest of those tried on lavapipe
+ * (8 lanes) and SwiftShader (4).
  */
-function weightGradTile(blocks: number, columnVectors: number): { TC: number; QV: number } {
+function weightGradTile(lanes: number, blocks: number, columnVectors: number): { TC: number; QV: number } {
   const TC = blocks >= 3 ? 4 : blocks;
-  return { TC, QV: Math.min(columnVectors, TC === 1 ? 3 : 2) };
+  const wide = TC === 1 || (TC === 2 && lanes === 4);
+  return { TC, QV: Math.min(columnVectors, wide ? 3 : 2) };
 }
 
 /** db [channels] from dy [N, channels, ...]. */

@@ -1,0 +1,120 @@
+// The unroller, as text in and text out, and kernels with and without it.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { close, conv2d, init, matmul, randn, Rng } from "../../src/index.ts";
+import { gpu } from "../../src/gpu/device.ts";
+import { kernelNames, PipelineCache, specialise } from "../../src/gpu/kernel.ts";
+import { unroll } from "../../src/gpu/unroll.ts";
+import { setConvVariant } from "../../src/kernels/convRun.ts";
+
+describe("unroll", () => {
+  test("a loop marked on its line, or on the line before, becomes one block per turn", () => {
+    const expected = "{ x[0u] += p.i + ai; } { x[1u] += p.i + ai; }";
+    expect(unroll("a();\nfor (var i = 0u; i < 2; i++) { x[i] += p.i + ai; }  // @unroll\nb();")).toBe(
+      `a();\n${expected}\nb();`,
+    );
+    expect(unroll("  // @unroll\n  for (var i = 0u; i < 2u; i++) { x[i] += p.i + ai; }\n")).toBe(
+      `\n  ${expected}\n`,
+    );
+  });
+
+  test("an index that is i32 stays so", () => {
+    expect(unroll("for (var i = 0; i < 2; i++) { f(i); }  // @unroll")).toBe("{ f(0); } { f(1); }");
+  });
+
+  test("nested marks, comments in the body, and the line numbers of what follows", () => {
+    const code = [
+      "for (var i = 0u; i < 2; i++) {  // @unroll",
+      "  let v = x[i];  // a comment with a brace }",
+      "  for (var j = 0u; j < 2; j++) {  // @unroll",
+      "    f(v, i, j);",
+      "  }",
+      "}",
+      "g();",
+    ].join("\n");
+    const inner = (i: string) => `{ let v = x[${i}]; { f(v, ${i}, 0u); } { f(v, ${i}, 1u); } }`;
+    expect(unroll(code)).toBe(`${inner("0u")} ${inner("1u")}${"\n".repeat(6)}g();`);
+  });
+
+  test("bounds may be consts, computed consts and expressions of them", () => {
+    const turns = (bound: string, consts = "") =>
+      unroll(`${consts}\nfor (var i = 0u; i < ${bound}; i++) { f(); }  // @unroll`).match(/f\(\)/g)?.length ?? 0;
+    expect(turns("N", "const N: u32 = 3;")).toBe(3);
+    expect(turns("N", "const M: u32 = 4u;   // lanes\nconst N: u32 = (M + 7) / 4 * 3 - 1 % 2;")).toBe(5);
+    expect(turns("2 * (N - 1)", "const N = 3;")).toBe(4);
+    expect(turns("0")).toBe(0);
+  });
+
+  test("a let of known integers becomes a const, any other stays", () => {
+    const body = "{ let s = i * N + 1; let v = x[s]; f(v); }";
+    const code = `const N: u32 = 2;\nfor (var i = 0u; i < N; i++) ${body}  // @unroll`;
+    expect(unroll(code).split("\n")[1]).toBe(
+      "{ const s = 0u * N + 1; let v = x[s]; f(v); } { const s = 1u * N + 1; let v = x[s]; f(v); }",
+    );
+  });
+
+  test("unmarked loops stay as they are", () => {
+    const code = "for (var i = 0u; i < 2; i++) { if (a) { break; } }\n// unrolled elsewhere\n";
+    expect(unroll(code)).toBe(code);
+  });
+
+  test("what cannot be unrolled is refused", () => {
+    const marked = (loop: string) => () => unroll(`${loop}  // @unroll`);
+    const form = 'unroll: @unroll takes a loop "for (var i = 0u; i < BOUND; i++) {", found "';
+    expect(marked("for (var i = 1u; i < 2; i++) { f(); }")).toThrow(form);
+    expect(marked("for (var i = 0u; j < 2; i++) { f(); }")).toThrow(form);
+    expect(marked("while (a) { f(); }")).toThrow(form);
+    expect(() => unroll("// @unroll")).toThrow(form);
+    expect(marked("for (var i = 0u; i < n; i++) { f(); }")).toThrow(
+      'unroll: a bound must be made of integers and integer consts, found "n"',
+    );
+    expect(marked("for (var i = 0u; i < 2; i++) { if (a) { continue; } }")).toThrow(
+      "unroll: the loop over i must not hold continue; take its mark away",
+    );
+    expect(marked("for (var i = 0u; i < 2; i++) { if (a) { break; } }")).toThrow("must not hold break");
+    expect(marked("for (var i = 0u; i < 2; i++) {")).toThrow("must end with a brace, found none");
+  });
+});
+
+describe("kernels", () => {
+  beforeAll(() => init());
+  afterAll(() => {
+    setConvVariant("auto");
+    close();
+  });
+
+  test("the text of every kernel is the file's where the compiler unrolls, and has no marks left where not", () => {
+    for (const kernel of kernelNames()) {
+      const plain = specialise(kernel, {}, true);
+      const unrolled = specialise(kernel, {}, false);
+      expect(unrolled).not.toMatch(/@unroll/);
+      expect(unrolled.split("\n").length, kernel).toBe(plain.split("\n").length);
+      if (!plain.includes("@unroll")) expect(unrolled).toBe(plain);
+    }
+  });
+
+  test("convolution and matrix product have the same bits with and without unrolling", async (context) => {
+    const { info } = gpu();
+    if (!info.features.has("subgroups") || ![4, 8].includes(info.subgroupSize)) return context.skip();
+    setConvVariant("subgroup");
+    const plain = await results(true);
+    const unrolled = await results(false);
+    expect(unrolled).toEqual(plain);
+  });
+});
+
+/** Values of kernels with marked loops, compiled by a pipeline cache of their own. */
+async function results(unrollsLoops: boolean): Promise<unknown[]> {
+  const own = gpu() as { pipelines: PipelineCache };
+  const before = own.pipelines;
+  own.pipelines = new PipelineCache(gpu().device, unrollsLoops);
+  try {
+    const x = randn([2, 5, 9, 7], new Rng(1));
+    const w = randn([13, 5, 3, 3], new Rng(2));
+    const y = conv2d(x, w, null, { padding: 1 });
+    const product = matmul(randn([3, 11, 19], new Rng(3)), randn([3, 19, 14], new Rng(4)));
+    return [await y.read(), await product.read()];
+  } finally {
+    own.pipelines = before;
+  }
+}
