@@ -1,4 +1,5 @@
-// Scores a folder of predictions against its references: files in, metrics.json and evaluation.csv out.
+// Scores a folder of predictions against its references: files in; metrics.json, evaluation.csv (the columns of the
+// KiTS challenge) and evaluation_more.csv (all other scores) out.
 
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -15,6 +16,7 @@ import {
   type RegionScore,
   kits19Regions,
   kitsRegions,
+  kitsTolerances,
   meanOf,
   regionNames,
   scoreCase,
@@ -26,14 +28,25 @@ import { type ProgressMode, startProgress } from "./progress.ts";
 /** Scores of one case in metrics.json. Volumes are in millilitres; NaN is written as null. */
 export type CaseMetrics = { id: string } & Record<RegionName, RegionScore>;
 
+/** Means over cases. The surface scores are there only where surfaces were measured. */
+export interface MeanScore extends Overlap {
+  surfaceDice?: number;
+  /** Means in mm over the `surfaceCases` cases in which neither mask is empty; null if there is none. */
+  hd95?: number | null;
+  asd?: number | null;
+  surfaceCases?: number;
+}
+
 /** The content of metrics.json. */
 export interface Metrics {
   unit: "3-D per case";
   split: string;
   /** How empty masks are scored; see EmptyRule. */
   empty: EmptyRule;
+  /** Tolerances of surface Dice in mm; null if surfaces were not measured. */
+  tolerances: Readonly<Record<RegionName, number>> | null;
   /** Means over cases. Dice and Jaccard are averaged each for itself. */
-  mean: Record<RegionName, Overlap>;
+  mean: Record<RegionName, MeanScore>;
   cases: CaseMetrics[];
   /** Not comparable with `mean`: every slice counts the same, whatever its area. `slices`: how many were averaged. */
   perSlice: {
@@ -47,7 +60,7 @@ export interface EvaluateOptions {
   reference: string;
   /** Folder of predictions named by case: case_00000.nii.gz. */
   predictions: string;
-  /** Folder for metrics.json and evaluation.csv; nothing is written if left out. */
+  /** Folder for metrics.json, evaluation.csv and evaluation_more.csv; nothing is written if left out. */
   out?: string;
   /** Which cases these are: "test", "validation"; default "test". */
   split?: string;
@@ -56,6 +69,8 @@ export interface EvaluateOptions {
   /** Default "kits" (KiTS21 and KiTS23); "kits19" has no cysts. */
   dataset?: "kits" | "kits19";
   empty?: EmptyRule;
+  /** Score the surfaces too, as the challenge does; adds about a second per case. Default true. */
+  surface?: boolean;
   progress?: ProgressMode;
 }
 
@@ -79,12 +94,13 @@ const treeFolders = ["", "data", "dataset", "kits21/data", "kits23/dataset"];
 
 /**
  * Scores predictions against references in 3-D per case, and per slice beside it.
- * Writes metrics.json and evaluation.csv to `out`. Volumes use the reference's spacing.
+ * Writes metrics.json, evaluation.csv and evaluation_more.csv to `out`. Volumes and distances use the reference's
+ * spacing.
  * Throws DataError if a folder has no label files, a prediction has no reference, a case of `ids` has no prediction,
  * or labels are not 0..3; ShapeError if the shapes of a pair differ.
  */
 export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult> {
-  const { split = "test", empty = "kits" } = options;
+  const { split = "test", empty = "kits", surface = true } = options;
   const regions = regionsOf(options.dataset ?? "kits");
   const predictions = await labelFiles(options.predictions);
   const references = await labelFiles(options.reference);
@@ -97,22 +113,25 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
     for (const id of ids) {
       const [reference, prediction] = await readPair(references.get(id)!, predictions.get(id)!);
       warnings.push(...geometryWarnings(id, reference.header, prediction.header));
-      scores.push(scoreCase(volumeOf(reference), volumeOf(prediction), { id, regions, empty }));
+      scores.push(scoreCase(volumeOf(reference), volumeOf(prediction), { id, regions, empty, surface }));
       progress.increment();
     }
   } finally {
     progress.stop();
   }
 
-  const metrics = summarize(scores, { split, empty });
+  const metrics = summarize(scores, { split, empty, tolerances: surface ? kitsTolerances : null });
   const files = options.out === undefined ? [] : await writeReports(options.out, metrics);
   return { metrics, warnings, files };
 }
 
-/** Case scores to the content of metrics.json: means over cases, and apart from them means over slices. */
+/**
+ * Case scores to the content of metrics.json: means over cases, and apart from them means over slices.
+ * `tolerances`: those of the scores; null, the default, if the surfaces were not scored.
+ */
 export function summarize(
   scores: readonly CaseScore[],
-  { split = "test", empty = "kits" }: { split?: string; empty?: EmptyRule } = {},
+  { split = "test", empty = "kits", tolerances = null }: Partial<Pick<Metrics, "split" | "empty" | "tolerances">> = {},
 ): Metrics {
   const perRegion = <T>(make: (name: RegionName) => T): Record<RegionName, T> =>
     Object.fromEntries(regionNames.map((name) => [name, make(name)])) as Record<RegionName, T>;
@@ -120,7 +139,8 @@ export function summarize(
     unit: "3-D per case",
     split,
     empty,
-    mean: perRegion((name) => meanOverlap(scores.map((score) => score.regions[name]))),
+    tolerances,
+    mean: perRegion((name) => meanScore(scores.map((score) => score.regions[name]), tolerances !== null)),
     cases: scores.map(({ id, regions }) => ({ id, ...regions })),
     perSlice: {
       unit: "per slice, non-empty reference or prediction",
@@ -133,43 +153,77 @@ export function summarize(
 }
 
 /**
- * The content of evaluation.csv: caseID, Dice and JC per region with 8 decimals, and a last row `average` without a
- * final newline, as the KiTS challenge's own file has it.
+ * The content of evaluation.csv: caseID, Dice and surface Dice (SD) per region with 8 decimals, and a last row
+ * `average` without a final newline, as the KiTS challenge's own file has it. SD is nan if surfaces were not measured.
  */
 export function evaluationCsv(metrics: Metrics): string {
-  const header = ["caseID", ...regionNames.map((name) => `Dice_${name}`), ...regionNames.map((name) => `JC_${name}`)];
-  const row = (id: string, scores: Record<RegionName, Overlap>): string =>
-    [
-      id,
-      ...regionNames.map((name) => decimals(scores[name].dice)),
-      ...regionNames.map((name) => decimals(scores[name].jaccard)),
-    ].join(",");
-  return [header.join(","), ...metrics.cases.map((one) => row(one.id, one)), row("average", metrics.mean)].join("\n");
+  return csv(metrics, { Dice: (score) => score.dice, SD: (score) => score.surfaceDice });
+}
+
+/** The content of evaluation_more.csv, in the form of evaluation.csv: Jaccard, HD95 and ASD in mm, volumes in ml. */
+export function evaluationMoreCsv(metrics: Metrics): string {
+  return csv(metrics, {
+    JC: (score) => score.jaccard,
+    HD95: (score) => score.hd95,
+    ASD: (score) => score.asd,
+    ml_reference: (score) => score.referenceMl,
+    ml_prediction: (score) => score.predictionMl,
+  });
+}
+
+type Column = (score: RegionScore) => number | null | undefined;
+
+function csv({ cases }: Metrics, columns: Record<string, Column>): string {
+  const cells = Object.entries(columns).flatMap(([head, value]) =>
+    regionNames.map((name) => ({ head: `${head}_${name}`, values: cases.map((one) => value(one[name]) ?? NaN) })),
+  );
+  return [
+    ["caseID", ...cells.map(({ head }) => head)],
+    ...cases.map(({ id }, row) => [id, ...cells.map(({ values }) => decimals(values[row]))]),
+    ["average", ...cells.map(({ values }) => decimals(meanOf(values)))],
+  ]
+    .map((row) => row.join(","))
+    .join("\n");
 }
 
 /** A table for people: one line per case, the mean, and the per-slice mean under its own heading. */
 export function formatMetrics(metrics: Metrics): string {
-  const { cases, mean, perSlice, split, unit } = metrics;
+  const { cases, mean, perSlice, split, tolerances, unit } = metrics;
   const width = Math.max(7, ...cases.map(({ id }) => id.length));
-  const heads = regionNames.flatMap((name) => [`${name} Dice`, "JC"]);
+  const heads = regionNames.flatMap((name) => [`${name} Dice`, ...(tolerances ? ["SD"] : []), "JC"]);
   const columns = heads.map((head) => Math.max(head.length, 6));
   const line = (first: string, cells: readonly string[]): string =>
     [first.padEnd(width), ...cells.map((cell, i) => cell.padStart(columns[i]))].join("  ");
-  const scores = (of: Record<RegionName, Overlap>): string[] =>
-    regionNames.flatMap((name) => [short(of[name].dice), short(of[name].jaccard)]);
+  const scores = (of: Record<RegionName, MeanScore>): string[] =>
+    regionNames.flatMap((name) => {
+      const { dice, surfaceDice, jaccard } = of[name];
+      return [short(dice), ...(tolerances ? [short(surfaceDice ?? NaN)] : []), short(jaccard)];
+    });
   const rule = "-".repeat(line("", heads).length);
   const slices = regionNames.map((name) => `${name} ${perSlice.mean[name].slices}`).join(", ");
   return [
-    `Overlap with the reference, ${unit} (split: ${split}, ${cases.length} ${cases.length === 1 ? "case" : "cases"})`,
+    `Agreement with the reference, ${unit} (split: ${split}, ${cases.length} ${cases.length === 1 ? "case" : "cases"})`,
     line("case", heads),
     rule,
     ...cases.map((one) => line(one.id, scores(one))),
     rule,
     line("mean", scores(mean)),
+    ...(tolerances ? surfaceLines(mean, tolerances) : []),
     "",
     `Another unit, not to be compared with the above: ${perSlice.unit} (slices: ${slices})`,
     line("mean", scores(perSlice.mean)),
   ].join("\n");
+}
+
+function surfaceLines(mean: Record<RegionName, MeanScore>, tolerances: Readonly<Record<RegionName, number>>): string[] {
+  const each = (value: (name: RegionName) => string): string =>
+    regionNames.map((name) => `${name} ${value(name)}`).join(", ");
+  return [
+    `SD: surface Dice, tolerance in mm: ${each((name) => tolerances[name].toFixed(3))}`,
+    `HD95 in mm: ${each((name) => millimetres(mean[name].hd95))}; ` +
+      `average surface distance: ${each((name) => millimetres(mean[name].asd))}`,
+    `  (cases where neither mask is empty: ${each((name) => String(mean[name].surfaceCases))})`,
+  ];
 }
 
 /** Case ids and label files of a folder: case folders of a KiTS tree, or label files named by case. Sorted by id. */
@@ -283,10 +337,26 @@ function geometryWarnings(id: string, reference: NiftiHeader, prediction: NiftiH
 
 async function writeReports(out: string, metrics: Metrics): Promise<string[]> {
   const json = join(out, "metrics.json");
-  const csv = join(out, "evaluation.csv");
+  const official = join(out, "evaluation.csv");
+  const more = join(out, "evaluation_more.csv");
   await writeJsonAtomic(json, metrics);
-  await writeFileAtomic(csv, evaluationCsv(metrics));
-  return [json, csv];
+  await writeFileAtomic(official, evaluationCsv(metrics));
+  await writeFileAtomic(more, evaluationMoreCsv(metrics));
+  return [json, official, more];
+}
+
+function meanScore(scores: readonly RegionScore[], surface: boolean): MeanScore {
+  if (!surface) return meanOverlap(scores);
+  const distances = scores.filter((score) => typeof score.hd95 === "number");
+  const mean = (values: readonly (number | null | undefined)[]): number | null =>
+    values.length === 0 ? null : meanOf(values.map((value) => value ?? NaN));
+  return {
+    ...meanOverlap(scores),
+    surfaceDice: meanOf(scores.map((score) => score.surfaceDice ?? NaN)),
+    hd95: mean(distances.map((score) => score.hd95)),
+    asd: mean(distances.map((score) => score.asd)),
+    surfaceCases: distances.length,
+  };
 }
 
 function meanOverlap(scores: readonly Overlap[]): Overlap {
@@ -307,4 +377,8 @@ function decimals(value: number): string {
 
 function short(value: number): string {
   return Number.isNaN(value) ? "-" : value.toFixed(4);
+}
+
+function millimetres(value: number | null | undefined): string {
+  return typeof value === "number" ? value.toFixed(2) : "-";
 }

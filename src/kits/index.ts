@@ -3,6 +3,7 @@
 export * from "./augment.ts";
 export * from "./cache.ts";
 export * from "./datasets/open.ts";
+export * from "./distance.ts";
 export * from "./evaluate.ts";
 export * from "./metrics.ts";
 export * from "./nifti.ts";
@@ -14,4 +15,5 @@ export * from "./preprocess.ts";
 export * from "./presets.ts";
 export * from "./resample.ts";
 export * from "./split.ts";
+export * from "./surface.ts";
 export * from "./train.ts";

@@ -1,9 +1,12 @@
-// Overlap of a predicted and a reference label volume: Dice, Jaccard and volume per region, 3-D per case and per slice.
+// Agreement of a predicted and a reference label volume: Dice, Jaccard and volume per region, 3-D per case and per
+// slice; and per case the distances between the surfaces (surface.ts).
 //
-// Every score comes from one integer table per slice, table[r * L + p] = voxels with reference label r and predicted
-// label p. Regions overlap (a tumour is kidney too), so they are sums over that table and the voxels are read once.
+// Every overlap score comes from one integer table per slice, table[r * L + p] = voxels with reference label r and
+// predicted label p. Regions overlap (a tumour is kidney too), so they are sums over that table and the voxels are read
+// once.
 
 import { DataError, OptionError, ShapeError } from "../errors.ts";
+import { averageSurfaceDistance, robustHausdorff, surfaceDice, surfaceDistances } from "./surface.ts";
 
 /** Voxel labels, slice after slice; anything that can be indexed. */
 export type Labels = ArrayLike<number>;
@@ -28,6 +31,16 @@ export const kitsRegions: Regions = { kidney: [1, 2, 3], masses: [2, 3], tumor: 
 export const kits19Regions: Regions = { kidney: [1, 2, 3], masses: [2, 3], tumor: [2, 3] };
 
 /**
+ * Tolerances of surface Dice in mm: how far the annotators of KiTS differ. Final values of KiTS21, the same in KiTS23;
+ * KiTS19 had no surface score. Source: kits23/configuration/labels.py.
+ */
+export const kitsTolerances: Readonly<Record<RegionName, number>> = {
+  kidney: 1.0330772532390826,
+  masses: 1.1328796488598762,
+  tumor: 1.1498198361434828,
+};
+
+/**
  * What a score is when a mask is empty (reference empty & prediction empty | only reference | only prediction):
  * `kits` (KiTS21, KiTS23) 1 | 0 | 0; `nnunet` (and the KiTS19 code) NaN | 0 | 0; `monai` NaN | NaN | 0.
  */
@@ -45,8 +58,18 @@ export interface Overlap {
   jaccard: number;
 }
 
-/** Scores of one region in one case, whole volume. `referenceMl` and `predictionMl` are in millilitres. */
-export interface RegionScore extends Overlap, RegionCounts {
+/** Scores of the surfaces of one region in one case. */
+export interface SurfaceScore {
+  /** Share of both surfaces within the region's tolerance. */
+  surfaceDice: number;
+  /** 95th percentile of the distance between the surfaces in mm; null if a mask is empty, where it is undefined. */
+  hd95: number | null;
+  /** Average distance between the surfaces in mm, both directions together; null if a mask is empty. */
+  asd: number | null;
+}
+
+/** Scores of one region in one case, whole volume. Volumes in millilitres; surface scores only if asked for. */
+export interface RegionScore extends Overlap, RegionCounts, Partial<SurfaceScore> {
   referenceMl: number;
   predictionMl: number;
 }
@@ -67,6 +90,13 @@ export interface ScoreOptions {
   id?: string;
   regions?: Regions;
   empty?: EmptyRule;
+}
+
+export interface CaseOptions extends ScoreOptions {
+  /** Also score the surfaces; takes seconds for a large case. Default false. */
+  surface?: boolean;
+  /** Tolerances of surface Dice in mm; default those of KiTS23. */
+  tolerances?: Readonly<Record<RegionName, number>>;
 }
 
 const LABELS = 4; // 0 background, 1 kidney, 2 tumour, 3 cyst
@@ -207,11 +237,11 @@ export class CaseCounter {
 
 /**
  * Scores one predicted label volume against its reference, in 3-D and per slice.
- * `reference`, `prediction`: [D, H, W] in the same orientation; the reference's spacing gives the volumes.
+ * `reference`, `prediction`: [D, H, W] in the same orientation; volumes and distances use the reference's spacing.
  * Throws ShapeError if the shapes differ, DataError on a label outside 0..3.
  * Regions and conventions follow the KiTS challenge code; Dice and Jaccard are computed from exact counts.
  */
-export function scoreCase(reference: LabelVolume, prediction: LabelVolume, options: ScoreOptions = {}): CaseScore {
+export function scoreCase(reference: LabelVolume, prediction: LabelVolume, options: CaseOptions = {}): CaseScore {
   const { id = "case" } = options;
   const [d, h, w] = reference.shape;
   const same = prediction.shape.length === 3 && prediction.shape.every((n, axis) => n === reference.shape[axis]);
@@ -224,7 +254,31 @@ export function scoreCase(reference: LabelVolume, prediction: LabelVolume, optio
   const voxel = reference.spacing.reduce((a, b) => a * b, 1);
   const counter = new CaseCounter(voxel, options);
   for (let z = 0; z < d; z++) counter.addSlice(reference.data, prediction.data, z * h * w, h * w);
-  return counter.score();
+  const score = counter.score();
+  if (options.surface) {
+    for (const name of regionNames) {
+      Object.assign(score.regions[name], scoreSurface(reference, prediction, name, score.regions[name], options));
+    }
+  }
+  return score;
+}
+
+function scoreSurface(
+  reference: LabelVolume,
+  prediction: LabelVolume,
+  name: RegionName,
+  counts: RegionCounts,
+  { regions = kitsRegions, tolerances = kitsTolerances, empty = "kits" }: CaseOptions,
+): SurfaceScore {
+  const decided = emptyScore(counts, empty);
+  if (decided !== undefined) return { surfaceDice: decided, hd95: null, asd: null };
+  const { shape, spacing } = reference;
+  const distances = surfaceDistances(reference.data, prediction.data, { labels: regions[name], shape, spacing });
+  return {
+    surfaceDice: surfaceDice(distances, tolerances[name]),
+    hd95: robustHausdorff(distances),
+    asd: averageSurfaceDistance(distances),
+  };
 }
 
 function countRegion(table: Float64Array, labels: readonly number[]): RegionCounts {

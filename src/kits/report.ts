@@ -63,7 +63,7 @@ export function caveats({ data, split, options }: RunFacts, metrics: Metrics): s
       "Overfit check: training and test cases are the same; the score shows that the network can learn, not how it does on new patients.",
     );
   lines.push(
-    "The coarse network has no class for cysts: its masses are written with the tumor label, so tumor is scored against tumor and cyst together.",
+    "The coarse network has no class for cysts: its masses are written with the tumor label, so its tumor scores compare masses with tumors.",
   );
   const absent = regionNames.filter((name) => metrics.cases.every((c) => c[name].reference === 0));
   if (absent.length > 0)

@@ -3,10 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DataError } from "../../src/errors.ts";
-import { evaluate, evaluationCsv, formatMetrics, labelFiles, summarize } from "../../src/kits/evaluate.ts";
+import {
+  evaluate,
+  evaluationCsv,
+  evaluationMoreCsv,
+  formatMetrics,
+  labelFiles,
+  summarize,
+} from "../../src/kits/evaluate.ts";
 import type { Metrics } from "../../src/kits/evaluate.ts";
 import { kitsGeometry } from "../../src/kits/geometry.ts";
-import { scoreCase } from "../../src/kits/metrics.ts";
+import { kitsTolerances, scoreCase } from "../../src/kits/metrics.ts";
 import { writeNifti } from "../../src/kits/nifti.ts";
 import { shared } from "./shared_data.ts";
 
@@ -38,18 +45,18 @@ describe("evaluate", () => {
     const out = join(folder, "run");
     const { metrics, warnings, files } = await run({ out });
     expect(warnings).toEqual([]);
-    expect(files).toEqual([join(out, "metrics.json"), join(out, "evaluation.csv")]);
+    expect(files).toEqual(["metrics.json", "evaluation.csv", "evaluation_more.csv"].map((name) => join(out, name)));
     expect(JSON.parse(await readFile(files[0], "utf8"))).toEqual(metrics);
-    expect(Object.keys(metrics)).toEqual(["unit", "split", "empty", "mean", "cases", "perSlice"]);
+    expect(Object.keys(metrics)).toEqual(["unit", "split", "empty", "tolerances", "mean", "cases", "perSlice"]);
     expect([metrics.unit, metrics.split, metrics.empty]).toEqual(["3-D per case", "test", "kits"]);
     // kidney: 3 of 3 and 4 -> 6/7, 3/4; then 3 of 4 and 3 -> 6/7, 3/4.
     // tumor: 1 of 1 and 2 -> 2/3, 1/2; then 0 of 1 and 0 -> 0, 0.
-    expect(metrics.mean.kidney).toEqual({ dice: 6 / 7, jaccard: 3 / 4 });
-    expect(metrics.mean.tumor).toEqual({ dice: 1 / 3, jaccard: 1 / 4 });
+    expect(metrics.mean.kidney).toMatchObject({ dice: 6 / 7, jaccard: 3 / 4 });
+    expect(metrics.mean.tumor).toMatchObject({ dice: 1 / 3, jaccard: 1 / 4 });
     // masses: 1 of 1 and 2 -> 2/3, 1/2; then 2 of 2 and 2 -> 1, 1.
-    expect(metrics.mean.masses).toEqual({ dice: (2 / 3 + 1) / 2, jaccard: 3 / 4 });
+    expect(metrics.mean.masses).toMatchObject({ dice: (2 / 3 + 1) / 2, jaccard: 3 / 4 });
     expect(metrics.cases.map(({ id }) => id)).toEqual(["case_00000", "case_00001"]);
-    expect(metrics.cases[1].kidney).toEqual({
+    expect(metrics.cases[1].kidney).toMatchObject({
       dice: 6 / 7,
       jaccard: 3 / 4,
       intersection: 3,
@@ -58,6 +65,41 @@ describe("evaluate", () => {
       referenceMl: 0.016,
       predictionMl: 0.012,
     });
+  });
+
+  it("scores the surfaces: per case, and means with the number of cases that have distances", async () => {
+    const { metrics } = await run();
+    expect(metrics.tolerances).toEqual(kitsTolerances);
+    // Case 1 predicts no tumor: surface Dice 0 counts, distances are undefined and do not.
+    expect(metrics.cases[1].tumor).toMatchObject({ surfaceDice: 0, hd95: null, asd: null });
+    const [first] = metrics.cases;
+    // One voxel too long: within 2 mm everything agrees, within the tolerance all but the surfels at the far end.
+    expect(first.tumor.hd95).toBe(2);
+    expect(first.tumor.surfaceDice).toBeGreaterThan(0.5);
+    expect(first.tumor.surfaceDice).toBeLessThan(1);
+    expect(metrics.mean.tumor).toEqual({
+      dice: 1 / 3,
+      jaccard: 1 / 4,
+      surfaceDice: first.tumor.surfaceDice! / 2,
+      hd95: 2,
+      asd: first.tumor.asd,
+      surfaceCases: 1,
+    });
+    expect(metrics.mean.kidney.surfaceCases).toBe(2);
+  });
+
+  it("leaves the surfaces out if told to", async () => {
+    const { metrics } = await run({ surface: false });
+    expect(metrics.tolerances).toBeNull();
+    expect(metrics.mean.kidney).toEqual({ dice: 6 / 7, jaccard: 3 / 4 });
+    expect(metrics.cases[0].kidney).not.toHaveProperty("hd95");
+    expect(evaluationCsv(metrics).split("\n")[1]).toBe("case_00000,0.85714286,0.66666667,0.66666667,nan,nan,nan");
+    expect(formatMetrics(metrics).split("\n").slice(0, 4)).toEqual([
+      "Agreement with the reference, 3-D per case (split: test, 2 cases)",
+      "case        kidney Dice      JC  masses Dice      JC  tumor Dice      JC",
+      "-".repeat(72),
+      "case_00000       0.8571  0.7500       0.6667  0.5000      0.6667  0.5000",
+    ]);
   });
 
   it("labels per-slice scores as another unit", async () => {
@@ -70,33 +112,62 @@ describe("evaluate", () => {
   it("writes the challenge's CSV: 8 decimals, average last, no final newline", async () => {
     const out = join(folder, "csv");
     await run({ out });
+    // Rods of voxels of 1 x 2 x 2 mm: eight cut corners of c mm2, four bevelled edges of e mm2 per further voxel. In
+    // case 0 the rod is one voxel too long: its four last corners are out of tolerance.
+    const c = Math.hypot(0.5, 0.5, 1) / 2;
+    const e = Math.hypot(0.5, 1) * 2;
+    const kidney = (12 * c + 20 * e) / (16 * c + 20 * e); // 3 and 4 voxels
+    const masses = (12 * c + 4 * e) / (16 * c + 4 * e); // 1 and 2 voxels
+    const average = [(kidney + 1) / 2, (masses + 1) / 2, masses / 2].map((score) => score.toFixed(8));
     expect(await readFile(join(out, "evaluation.csv"), "utf8")).toBe(
-      "caseID,Dice_kidney,Dice_masses,Dice_tumor,JC_kidney,JC_masses,JC_tumor\n" +
-        "case_00000,0.85714286,0.66666667,0.66666667,0.75000000,0.50000000,0.50000000\n" +
-        "case_00001,0.85714286,1.00000000,0.00000000,0.75000000,1.00000000,0.00000000\n" +
-        "average,0.85714286,0.83333333,0.33333333,0.75000000,0.75000000,0.25000000",
+      "caseID,Dice_kidney,Dice_masses,Dice_tumor,SD_kidney,SD_masses,SD_tumor\n" +
+        `case_00000,0.85714286,0.66666667,0.66666667,${kidney.toFixed(8)},${masses.toFixed(8)},${masses.toFixed(8)}\n` +
+        "case_00001,0.85714286,1.00000000,0.00000000,1.00000000,1.00000000,0.00000000\n" +
+        `average,0.85714286,0.83333333,0.33333333,${average.join()}`,
     );
+  });
+
+  it("writes the other scores beside it", async () => {
+    const { metrics } = await run();
+    const [header, first, second, average] = evaluationMoreCsv(metrics)
+      .split("\n")
+      .map((row) => row.split(","));
+    expect(header.join()).toBe(
+      "caseID,JC_kidney,JC_masses,JC_tumor,HD95_kidney,HD95_masses,HD95_tumor,ASD_kidney,ASD_masses,ASD_tumor," +
+        "ml_reference_kidney,ml_reference_masses,ml_reference_tumor," +
+        "ml_prediction_kidney,ml_prediction_masses,ml_prediction_tumor",
+    );
+    expect(first.slice(1, 7).join()).toBe("0.75000000,0.50000000,0.50000000,2.00000000,2.00000000,2.00000000");
+    expect(second.slice(4, 7).join()).toBe("1.00000000,0.00000000,nan");
+    expect(second.slice(10).join()).toBe("0.01600000,0.00800000,0.00400000,0.01200000,0.00800000,0.00000000");
+    expect(average.slice(1, 7).join()).toBe("0.75000000,0.75000000,0.25000000,1.50000000,1.00000000,2.00000000");
+    expect([first[0], second[0], average[0]]).toEqual(["case_00000", "case_00001", "average"]);
   });
 
   it("prints a table that keeps the two units apart", async () => {
     const table = formatMetrics((await run({ split: "validation" })).metrics);
     expect(table.split("\n")).toEqual([
-      "Overlap with the reference, 3-D per case (split: validation, 2 cases)",
-      "case        kidney Dice      JC  masses Dice      JC  tumor Dice      JC",
-      "-".repeat(72),
-      "case_00000       0.8571  0.7500       0.6667  0.5000      0.6667  0.5000",
-      "case_00001       0.8571  0.7500       1.0000  1.0000      0.0000  0.0000",
-      "-".repeat(72),
-      "mean             0.8571  0.7500       0.8333  0.7500      0.3333  0.2500",
+      "Agreement with the reference, 3-D per case (split: validation, 2 cases)",
+      "case        kidney Dice      SD      JC  masses Dice      SD      JC  tumor Dice      SD      JC",
+      "-".repeat(96),
+      "case_00000       0.8571  0.9551  0.7500       0.6667  0.8693  0.5000      0.6667  0.8693  0.5000",
+      "case_00001       0.8571  1.0000  0.7500       1.0000  1.0000  1.0000      0.0000  0.0000  0.0000",
+      "-".repeat(96),
+      "mean             0.8571  0.9775  0.7500       0.8333  0.9347  0.7500      0.3333  0.4347  0.2500",
+      "SD: surface Dice, tolerance in mm: kidney 1.033, masses 1.133, tumor 1.150",
+      "HD95 in mm: kidney 1.50, masses 1.00, tumor 2.00; " +
+        "average surface distance: kidney 0.07, masses 0.13, tumor 0.26",
+      "  (cases where neither mask is empty: kidney 2, masses 2, tumor 1)",
       "",
       "Another unit, not to be compared with the above: per slice, non-empty reference or prediction " +
         "(slices: kidney 3, masses 2, tumor 2)",
-      "mean             0.6190  0.5833       0.8333  0.7500      0.3333  0.2500",
+      "mean             0.6190       -  0.5833       0.8333       -  0.7500      0.3333       -  0.2500",
     ]);
   });
 
   it("scores by another convention and for KiTS19", async () => {
-    expect((await run({ dataset: "kits19" })).metrics.mean.tumor).toEqual({ dice: (2 / 3 + 1) / 2, jaccard: 3 / 4 });
+    const { mean } = (await run({ dataset: "kits19" })).metrics;
+    expect(mean.tumor).toMatchObject({ dice: (2 / 3 + 1) / 2, jaccard: 3 / 4 });
     const { metrics } = await run({ empty: "nnunet" });
     expect(metrics.empty).toBe("nnunet");
   });
@@ -192,7 +263,8 @@ describe("NaN", () => {
   it("is left out of means, null in JSON, nan in CSV, - in the table", () => {
     expect(metrics.mean.tumor).toEqual({ dice: 1, jaccard: 1 });
     expect(JSON.parse(JSON.stringify(metrics.cases[0])).tumor.dice).toBeNull();
-    expect(evaluationCsv(metrics).split("\n")[1]).toBe("a,1.00000000,nan,nan,1.00000000,nan,nan");
+    expect(evaluationCsv(metrics).split("\n")[1]).toBe("a,1.00000000,nan,nan,nan,nan,nan");
+    expect(evaluationMoreCsv(metrics).split("\n")[1]).toMatch(/^a,1.00000000,nan,nan,nan,/);
     expect(formatMetrics(metrics).split("\n")[3]).toMatch(/^a .*-/);
   });
 });
@@ -209,5 +281,9 @@ describe("real label volumes", () => {
     });
     // Golden value, ten decimals.
     expect(Math.abs(metrics.mean.kidney.dice - 0.9736366754)).toBeLessThan(1e-9);
+    expect(evaluationCsv(metrics).split("\n").slice(1)).toEqual([
+      "case_00021,0.97363668,0.74658838,0.92542144,0.96573449,0.58743625,0.84411701",
+      "average,0.97363668,0.74658838,0.92542144,0.96573449,0.58743625,0.84411701",
+    ]);
   });
 });

@@ -95,6 +95,39 @@ describe("empty masks", () => {
   });
 });
 
+describe("surfaces", () => {
+  const options = { id: "case_1", surface: true };
+  it("are scored only if asked for", () => {
+    expect(scoreCase(volume(reference), volume(prediction)).regions.kidney).not.toHaveProperty("surfaceDice");
+    const { regions } = scoreCase(volume(reference), volume(reference), options);
+    expect(regions.tumor).toMatchObject({ dice: 1, surfaceDice: 1, hd95: 0, asd: 0 });
+  });
+
+  it("have a tolerance per region, in mm of the reference's spacing", () => {
+    // Two voxels side by side, one above the other in the prediction: one slice of `mm` apart, nothing nearer.
+    const pair = (labels: number[], mm: number) => ({ data: labels, shape: [2, 1, 1], spacing: [mm, 9, 9] });
+    const scores = (mm: number, more = {}) =>
+      scoreCase(pair([2, 0], mm), pair([0, 2], 77), { ...options, ...more }).regions;
+    const perfect = (mm: number, more = {}) =>
+      (["kidney", "masses", "tumor"] as const).map((name) => scores(mm, more)[name].surfaceDice === 1);
+    expect(perfect(1.03)).toEqual([true, true, true]);
+    expect(perfect(1.04)).toEqual([false, true, true]);
+    expect(perfect(1.14)).toEqual([false, false, true]);
+    expect(perfect(1.15)).toEqual([false, false, false]);
+    expect(perfect(5, { tolerances: { kidney: 5, masses: 4.9, tumor: 0 } })).toEqual([true, false, false]);
+    expect(scores(5).kidney.hd95).toBe(5);
+  });
+
+  it("of empty masks follow the rule of Dice; their distances are null", () => {
+    const zeros = volume(new Uint8Array(24));
+    const both = scoreCase(zeros, zeros, options).regions.tumor;
+    expect(both).toMatchObject({ surfaceDice: 1, hd95: null, asd: null });
+    expect(scoreCase(zeros, volume(prediction), options).regions.tumor).toMatchObject({ surfaceDice: 0, hd95: null });
+    expect(scoreCase(volume(reference), zeros, options).regions.tumor).toMatchObject({ surfaceDice: 0, asd: null });
+    expect(scoreCase(zeros, zeros, { ...options, empty: "nnunet" }).regions.tumor.surfaceDice).toBeNaN();
+  });
+});
+
 describe("refusals name the case", () => {
   it("shape", () => {
     const other = { data: new Uint8Array(24), shape: [2, 3, 4], spacing: [1, 1, 1] };
@@ -121,7 +154,8 @@ describe("refusals name the case", () => {
   });
 });
 
-// Dice and Jaccard of the KiTS19 labels against the KiTS23 labels of the same CT, computed with numpy in float64.
+// The KiTS19 labels against the KiTS23 labels of the same CT: Dice and Jaccard computed with numpy in float64, surface
+// Dice with the surface-distance package.
 const golden: [
   id: string,
   region: "kidney" | "masses" | "tumor",
@@ -129,16 +163,17 @@ const golden: [
   nG: number,
   dice: number,
   jaccard: number,
+  surfaceDice: number,
 ][] = [
-  ["case_00021", "kidney", 110727, 107948, 0.9736366754, 0.9486276956],
-  ["case_00021", "masses", 6993, 11400, 0.746588376, 0.5956450074],
-  ["case_00021", "tumor", 6993, 7837, 0.925421443, 0.8611947791],
-  ["case_00000", "kidney", 934170, 874945, 0.9647778057, 0.9319523973],
-  ["case_00000", "tumor", 18491, 20462, 0.901137268, 0.8200635455],
-  ["case_00000", "masses", 18491, 20462, 0.901137268, 0.8200635455],
-  ["case_00160", "kidney", 2323483, 2259566, 0.9803552177, 0.9614673999],
-  ["case_00160", "tumor", 252136, 241177, 0.9058305782, 0.8278704925],
-  ["case_00160", "masses", 252136, 241177, 0.9058305782, 0.8278704925],
+  ["case_00021", "kidney", 110727, 107948, 0.9736366754, 0.9486276956, 0.9657344906],
+  ["case_00021", "masses", 6993, 11400, 0.746588376, 0.5956450074, 0.5874362494],
+  ["case_00021", "tumor", 6993, 7837, 0.925421443, 0.8611947791, 0.8441170124],
+  ["case_00000", "kidney", 934170, 874945, 0.9647778057, 0.9319523973, 0.9048212719],
+  ["case_00000", "tumor", 18491, 20462, 0.901137268, 0.8200635455, 0.8234626977],
+  ["case_00000", "masses", 18491, 20462, 0.901137268, 0.8200635455, 0.8234626977],
+  ["case_00160", "kidney", 2323483, 2259566, 0.9803552177, 0.9614673999, 0.9752442403],
+  ["case_00160", "tumor", 252136, 241177, 0.9058305782, 0.8278704925, 0.6999773364],
+  ["case_00160", "masses", 252136, 241177, 0.9058305782, 0.8278704925, 0.6999773364],
 ];
 
 describe("real label volumes", () => {
@@ -151,14 +186,23 @@ describe("real label volumes", () => {
       const { regions } = scoreCase(
         { data: g.data, shape: g.header.shape, spacing: g.header.spacing },
         { data: p.data, shape: p.header.shape, spacing: p.header.spacing },
-        { id },
+        { id, surface: true },
       );
-      for (const [, region, nP, nG, expectedDice, expectedJaccard] of golden.filter(([of]) => of === id)) {
+      for (const [of, region, nP, nG, expectedDice, expectedJaccard, expectedSurfaceDice] of golden) {
+        if (of !== id) continue;
         expect(regions[region]).toMatchObject({ prediction: nP, reference: nG });
         // 1e-9: the goldens are printed with ten decimals.
         expect(Math.abs(regions[region].dice - expectedDice)).toBeLessThan(1e-9);
         expect(Math.abs(regions[region].jaccard - expectedJaccard)).toBeLessThan(1e-9);
+        expect(Math.abs(regions[region].surfaceDice! - expectedSurfaceDice)).toBeLessThan(1e-9);
       }
+      if (id !== "case_00021") return;
+      // Computed with scipy's distance transform from the same surfels, in float64 and printed with twelve decimals.
+      expect(Math.abs(regions.kidney.hd95! - 1.1628591987481895)).toBeLessThan(1e-9);
+      expect(Math.abs(regions.tumor.hd95! - 5.133443436535877)).toBeLessThan(1e-9);
+      expect(Math.abs(regions.masses.hd95! - 140.0812556974859)).toBeLessThan(1e-9);
+      expect(Math.abs(regions.kidney.asd! - 0.178036623125)).toBeLessThan(1e-9);
+      expect(Math.abs(regions.masses.asd! - 14.48447743577)).toBeLessThan(1e-9);
     });
   }
 
