@@ -34,3 +34,7 @@ export { PreActResidualBlock, type PreActResidualBlockOptions } from "./preActRe
 export { AttentionGate } from "./attentionGate.ts";
 
 export * from "./models/index.ts";
+
+export { frozen } from "./frozen.ts";
+export { discriminatorLoss, generatorLoss, type GeneratorLossOptions } from "./adversarial.ts";
+export type { DiscriminatorTerms, GeneratorTerms, MultiScaleLoss } from "./adversarial.ts";

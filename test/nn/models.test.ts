@@ -149,7 +149,7 @@ test("evaluation uses running statistics, and training moves them", async () => 
 test("an unknown model is refused", () => {
   checkThrows(
     () => nn.buildModel("vnet", { inChannels: 1, classes: 2, rng: rng() }),
-    'buildModel: the model must be one of unet, resunet, deep-resunet, got "vnet"',
+    'buildModel: the model must be one of unet, resunet, deep-resunet, msalds-unet, got "vnet"',
   );
   checkThrows(
     () => new nn.UNet({ inChannels: 1, classes: 2, width: 4, up: "bilinear" as "nearest", rng: rng() }),

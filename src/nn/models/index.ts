@@ -6,12 +6,15 @@ import type { Conv2d } from "../conv.ts";
 import type { Layer } from "../module.ts";
 import { DeepResUNet } from "./deepResUNet.ts";
 import type { SegmentationOptions } from "./input.ts";
+import { MSALDSUNet, fullResolution } from "./msaldsunet.ts";
 import { ResUNet } from "./resunet.ts";
 import { UNet } from "./unet.ts";
 
 export { UNet, type UNetOptions } from "./unet.ts";
 export { ResUNet, type ResUNetOptions } from "./resunet.ts";
 export { DeepResUNet, type DeepResUNetOptions } from "./deepResUNet.ts";
+export { MSALDSUNet, fullResolution, type MSALDSUNetOptions } from "./msaldsunet.ts";
+export { Discriminator, type DiscriminatorOptions } from "./discriminator.ts";
 export type { SegmentationOptions } from "./input.ts";
 
 /** What every model takes; one that has no use for an option ignores it. */
@@ -33,6 +36,7 @@ export const models = {
   unet: (options) => new UNet(options),
   resunet: (options) => new ResUNet(options),
   "deep-resunet": (options) => new DeepResUNet(options),
+  "msalds-unet": (options) => fullResolution(new MSALDSUNet(options)),
 } satisfies Record<string, (options: ModelOptions) => SegmentationModel>;
 
 /** A name in `models`. */
