@@ -1,12 +1,14 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 120_000,
+    testTimeout: 240_000,
     hookTimeout: 120_000,
-    // One GPU process at a time: software adapters already use every core.
-    fileParallelism: false,
+    // Each file has a process and a device of its own. On a software adapter most of a cold run is compiling shaders, one after
+    // another within a file, so files run side by side; more than four only take memory.
     pool: "forks",
+    maxWorkers: Math.min(4, availableParallelism()),
   },
 });
