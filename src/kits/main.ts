@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // npm run train:kits: data to slices, training, prediction, scores, report. One command, one run folder.
 
 import { createHash } from "node:crypto";
