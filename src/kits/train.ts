@@ -16,6 +16,7 @@ import {
 } from "../nn/index.ts";
 import { buildModel, type SegmentationModel } from "../nn/models/index.ts";
 import { Adam } from "../nn/optim.ts";
+import { cosineAnnealingLR, stepLR } from "../nn/schedule.ts";
 import { Rng } from "../random.ts";
 import type { SliceCache } from "./cache.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
@@ -77,8 +78,8 @@ function classFrequencies(cache: SliceCache, ids: readonly string[]): number[] {
 /** Adam's learning rate in `epoch`, counted from 0. */
 export function learningRate({ lr, schedule, gamma, epochs }: RunOptions, epoch: number): number {
   if (schedule === "constant") return lr;
-  if (schedule === "step") return lr * gamma ** epoch; // StepLR with a step of one epoch
-  return (lr / 2) * (1 + Math.cos((Math.PI * epoch) / epochs));
+  if (schedule === "step") return stepLR(lr, { stepSize: 1, gamma })(epoch);
+  return cosineAnnealingLR(lr, { tMax: epochs })(epoch);
 }
 
 /**
