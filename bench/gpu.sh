@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that a machine with a GPU should show, in one go: what Dawn sees, the whole test suite, the kernel bench, the same
-# kernels in PyTorch where it is installed, and a training run on the phantom. Results go to bench/results/ (and $OUT, where set).
+# kernels in PyTorch where it is installed, the joint step of the full-width MSALDS-UNet, and a training run on the phantom. Results go to bench/results/ (and $OUT, where set).
 #   bash bench/gpu.sh
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ node scripts/build.mjs || exit 1
 npx vitest run --reporter=default --reporter=json --outputFile.json="bench/results/$name.tests.json" || status=1
 node dist/bench.js --samples 9 --json "bench/results/$name.json" || status=1
 python3 bench/peers/torch_kernels.py 9 > "bench/results/$name.torch.jsonl" || echo "PyTorch is not here; no comparison" >&2
+node dist/bench-msalds.js --seconds 60 --json "bench/results/$name.msalds.json" || status=1
 node dist/train-kits.js --out "$(mktemp -d)/phantom" --progress lines 2>&1 | tee "bench/results/$name.phantom.txt" || status=1
 [ -n "${OUT:-}" ] && cp bench/results/"$name"* "$OUT"/
 exit $status

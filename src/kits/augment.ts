@@ -20,6 +20,18 @@ export interface AugmentOptions {
   /** Gaussian noise with a standard deviation of up to `noiseSigma` grey levels; default probability 0.2, 8. */
   noise: number;
   noiseSigma: number;
+  /**
+   * Resizing by a factor in `zoomRange`, with width over height changed by up to (1 + aspect) / (1 - aspect) either
+   * way, laid at a random place on grey `fill`; default probability 0.
+   */
+  zoom: number;
+  zoomRange: [low: number, high: number];
+  aspect: number;
+  /** Grey levels times a factor in 1 +- `brightnessRange`; default probability 0. */
+  brightness: number;
+  brightnessRange: number;
+  /** Grey level of what a rotation or zoom uncovers; default 0, air. */
+  fill: number;
 }
 
 export const augmentDefaults: AugmentOptions = {
@@ -32,6 +44,12 @@ export const augmentDefaults: AugmentOptions = {
   saltPepperAmount: 0.01,
   noise: 0.2,
   noiseSigma: 8,
+  zoom: 0,
+  zoomRange: [0.25, 2],
+  aspect: 0.3,
+  brightness: 0,
+  brightnessRange: 0.3,
+  fill: 0,
 };
 
 /** No augmentation: every probability 0. */
@@ -43,6 +61,15 @@ export const augmentNone: AugmentOptions = {
   mirrorVertical: 0,
   saltPepper: 0,
   noise: 0,
+};
+
+/** What the loader in the authors' published code does instead: zoom and aspect on grey, left-right mirror, brightness. */
+export const augmentRelease: AugmentOptions = {
+  ...augmentNone,
+  mirrorHorizontal: 0.5,
+  zoom: 1,
+  brightness: 1,
+  fill: 128,
 };
 
 /** An image and its label, [H, W] uint8 each. */
@@ -68,7 +95,11 @@ export function augment(slice: Slice, rng: Rng, options: Partial<AugmentOptions>
   check(slice, all);
   // Each part has its own stream: switching one off leaves the others' draws unchanged.
   const { angle, horizontal, vertical } = drawMotion(rng.fork("motion"), all);
-  const moved = move(slice, angle, horizontal, vertical);
+  const moved = move(slice, angle, horizontal, vertical, {
+    zoom: drawZoom(rng.fork("zoom"), all, slice),
+    fill: all.fill,
+  });
+  brighten(moved.image, rng.fork("brightness"), all);
   saltAndPepper(moved.image, rng.fork("salt and pepper"), all);
   gaussianNoise(moved.image, rng.fork("noise"), all);
   return moved;
@@ -82,6 +113,8 @@ const PROBABILITIES = [
   "saltPepper",
   "saltPepperAmount",
   "noise",
+  "zoom",
+  "brightness",
 ] as const;
 
 function check({ image, label, height, width }: Slice, options: AugmentOptions): void {
@@ -98,6 +131,12 @@ function check({ image, label, height, width }: Slice, options: AugmentOptions):
   if (!(options.maxDegrees >= 0 && options.noiseSigma >= 0)) {
     throw new OptionError(
       `augment: maxDegrees and noiseSigma must be at least 0, found ${options.maxDegrees} and ${options.noiseSigma}`,
+    );
+  }
+  const [low, high] = options.zoomRange;
+  if (!(low > 0 && high >= low && options.aspect >= 0 && options.aspect < 1)) {
+    throw new OptionError(
+      `augment: zoomRange must be two factors above 0, the smaller first, and aspect below 1, found ${low}, ${high} and ${options.aspect}`,
     );
   }
   if (options.quarterTurn > 0 && height !== width) {
@@ -118,11 +157,40 @@ function drawMotion(rng: Rng, options: AugmentOptions): { angle: number; horizon
   };
 }
 
+/** A resized picture: factors of its height and width, and the pixel where its top left corner comes to lie. */
+export interface Zoom {
+  y: number;
+  x: number;
+  top: number;
+  left: number;
+}
+
+function drawZoom(rng: Rng, { zoom, zoomRange, aspect }: AugmentOptions, { height, width }: Slice): Zoom | null {
+  const [chance, wide, high, factor, across, down] = Array.from({ length: 6 }, () => rng.uniform());
+  if (chance >= zoom) return null;
+  const stretch = (1 + aspect * (2 * wide - 1)) / (1 + aspect * (2 * high - 1));
+  const size = zoomRange[0] + (zoomRange[1] - zoomRange[0]) * factor;
+  const [y, x] = stretch < 1 ? [size, size * stretch] : [size / stretch, size];
+  return { y, x, top: down * height * (1 - y), left: across * width * (1 - x) };
+}
+
+function brighten(image: Uint8Array, rng: Rng, { brightness, brightnessRange }: AugmentOptions): void {
+  if (rng.uniform() >= brightness) return;
+  const factor = 1 + brightnessRange * (2 * rng.uniform() - 1);
+  for (let i = 0; i < image.length; i++) image[i] = Math.max(0, Math.min(255, Math.round(image[i] * factor)));
+}
+
 /**
- * Rotates by `degrees` about the middle (positive turns the picture clockwise), then mirrors. One pass over the target:
- * image bilinear, label nearest, 0 outside. Multiples of 90 degrees and mirrors are exact.
+ * Zooms, then rotates by `degrees` about the middle (positive turns the picture clockwise), then mirrors. One pass over the target:
+ * image bilinear, label nearest, `fill` and label 0 outside. Multiples of 90 degrees and mirrors are exact.
  */
-export function move(slice: Slice, degrees: number, horizontal: boolean, vertical: boolean): Slice {
+export function move(
+  slice: Slice,
+  degrees: number,
+  horizontal: boolean,
+  vertical: boolean,
+  { zoom = null, fill = 0 }: { zoom?: Zoom | null; fill?: number } = {},
+): Slice {
   const { height, width } = slice;
   const image = new Uint8Array(height * width);
   const label = new Uint8Array(height * width);
@@ -133,10 +201,14 @@ export function move(slice: Slice, degrees: number, horizontal: boolean, vertica
     const dy = (vertical ? height - 1 - y : y) - cy;
     for (let x = 0; x < width; x++) {
       const dx = (horizontal ? width - 1 - x : x) - cx;
-      const sx = cx + cos * dx + sin * dy;
-      const sy = cy - sin * dx + cos * dy;
+      let sx = cx + cos * dx + sin * dy;
+      let sy = cy - sin * dx + cos * dy;
+      if (zoom) {
+        sx = (sx + 0.5 - zoom.left) / zoom.x - 0.5;
+        sy = (sy + 0.5 - zoom.top) / zoom.y - 0.5;
+      }
       const at = y * width + x;
-      image[at] = bilinear(slice.image, height, width, sx, sy);
+      image[at] = bilinear(slice.image, height, width, sx, sy, fill);
       label[at] = nearest(slice.label, height, width, sx, sy);
     }
   }
@@ -157,13 +229,20 @@ function cosSin(degrees: number): [number, number] {
   return [Math.cos(radians), Math.sin(radians)];
 }
 
-function bilinear(image: Uint8Array, height: number, width: number, x: number, y: number): number {
+function bilinear(
+  image: Uint8Array,
+  height: number,
+  width: number,
+  x: number,
+  y: number,
+  fill: number,
+): number {
   const x0 = Math.floor(x);
   const y0 = Math.floor(y);
   const fx = x - x0;
   const fy = y - y0;
   const pixel = (py: number, px: number) =>
-    py >= 0 && py < height && px >= 0 && px < width ? image[py * width + px] : 0;
+    py >= 0 && py < height && px >= 0 && px < width ? image[py * width + px] : fill;
   const top = pixel(y0, x0) * (1 - fx) + pixel(y0, x0 + 1) * fx;
   const bottom = pixel(y0 + 1, x0) * (1 - fx) + pixel(y0 + 1, x0 + 1) * fx;
   return Math.round(top * (1 - fy) + bottom * fy);

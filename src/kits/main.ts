@@ -1,45 +1,39 @@
 #!/usr/bin/env node
-// npm run train:kits: data to slices, training, prediction, scores, report. One command, one run folder.
+// npm run train:kits: data to slices, the cascade, scores, report. One command, one run folder.
 
-import { createHash } from "node:crypto";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import packageJson from "../../package.json" with { type: "json" };
 import { OptionError, WgradError } from "../errors.ts";
 import { close, init } from "../index.ts";
-import { openCache, type SliceCache } from "./cache.ts";
-import { openDataset } from "./datasets/open.ts";
-import { evaluate, formatMetrics, type Metrics } from "./evaluate.ts";
+import { runAblation } from "./ablation.ts";
+import { augmentNone } from "./augment.ts";
+import { checkOptions, setOption, stageNames, type RunOptions, type StageName } from "./options.ts";
 import { ensurePhantom } from "./phantom.ts";
-import { predictCases } from "./predict.ts";
-import { preprocess } from "./preprocess.ts";
-import { checkOptions, presetOptions, presets, type RunOptions } from "./presets.ts";
-import { startProgress, type ProgressMode } from "./progress.ts";
-import { caveats, writeOverlays, writeReport } from "./report.ts";
-import { dataFacts, describeData, freeFolder, openRunFolder, saveFacts, type RunFacts } from "./run.ts";
-import { saveSplit, splitCases } from "./split.ts";
-import { coarseModel, train } from "./train.ts";
+import { execute, goesOn, type RunRequest } from "./pipeline.ts";
+import { presetOptions, presets } from "./presets.ts";
+import type { ProgressMode } from "./progress.ts";
+import { freeFolder, loadFacts } from "./run.ts";
+import { parseStages } from "./stages.ts";
 
-interface CommandOptions extends Partial<Omit<RunOptions, "fractions" | "augment">> {
+interface CommandOptions {
   data?: string;
   dataset?: string;
-  dataNote: string;
+  dataNote?: string;
   out?: string;
   overwrite?: boolean;
   preset?: string;
-  fractions?: [number, number, number];
+  stages?: StageName[];
+  ablation?: boolean;
+  set: string[];
   augment: boolean;
+  coarse: boolean;
+  difficulty: boolean;
   png?: boolean;
   adapter?: string;
-  progress?: ProgressMode;
+  progress: ProgressMode;
   json?: boolean;
+  [setting: string]: unknown;
 }
-
-const number = (text: string): number => {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("must be a number.");
-  return value;
-};
 
 const fractions = (text: string): [number, number, number] => {
   const parts = text.split(/[:,]/).map(Number);
@@ -48,196 +42,175 @@ const fractions = (text: string): [number, number, number] => {
   return parts as [number, number, number];
 };
 
+const stages = (text: string): StageName[] => {
+  const named = parseStages(text);
+  if (!named) throw new InvalidArgumentError(`must be all, or some of ${stageNames.join(",")}.`);
+  return named;
+};
+
+const mode = (text: string): ProgressMode => {
+  if (!["auto", "bar", "lines", "silent"].includes(text))
+    throw new InvalidArgumentError("must be auto, bar, lines or silent.");
+  return text as ProgressMode;
+};
+
+const collect = (text: string, all: string[]): string[] => [...all, text];
+
+/** Flags that set one setting of the run. */
+const RUN_FLAGS = ["seed", "overfit", "keepLargest", "sourceSize"];
+/** Flags that set the same setting of every network, those of the fine networks, and the size of either. */
+const NETWORK_FLAGS = [
+  "channels",
+  "width",
+  "depth",
+  "dropout",
+  "init",
+  "prior",
+  "epochs",
+  "batch",
+  "lr",
+  "schedule",
+  "gamma",
+  "slicesPerEpoch",
+  "foreground",
+  "validationSlices",
+  "checkpointEvery",
+];
+const FINE_FLAGS = ["scales", "discriminators"];
+const FINE_STAGES = stageNames.filter((name) => name !== "coarse");
+
 function commandLine(): Command {
   const list = Object.entries(presets)
-    .map(([name, p]) => `  ${name.padEnd(9)} ${p.about}`)
+    .map(([name, p]) => `  ${name.padEnd(15)} ${p.about}`)
     .join("\n");
   return new Command("train:kits")
     .description(
-      "Trains the coarse kidney network on CT in KiTS layout, predicts the test cases and scores them.\nWithout --data it runs on a built-in synthetic phantom.",
+      "Trains the kidney cascade on CT in KiTS layout, predicts the test cases and scores them.\nWithout --data it runs on a built-in synthetic phantom.",
     )
     .option("--data <folder>", "a KiTS19, KiTS21 or KiTS23 tree as downloaded, or any folder in that layout")
     .option("--dataset <name>", "kits19, kits21, kits23 or kits, where detection should not decide")
-    .option("--data-note <text>", "a sentence about the data for the report", "")
+    .option("--data-note <text>", "a sentence about the data for the report")
     .option("--out <folder>", "run folder; default runs/<preset>")
     .option("--overwrite", "replace a run that is already there")
     .option("--preset <name>", "see below; default phantom, or demo with --data")
-    .option("--seed <n>", "seed of split, weights, sampling and augmentation", number)
-    .option("--size <n>", "rows and columns of a slice", number)
-    .option("--model <name>", "resunet, deep-resunet or unet")
-    .option("--width <n>", "channels of the first stage", number)
-    .option("--depth <n>", "number of poolings", number)
-    .option("--dropout <p>", "probability of dropping a channel", number)
+    .option("--stages <list>", "networks to train, such as coarse or masses,tumor; others are taken from the run in --out", stages)
+    .option("--ablation", "also train the paper's ablations and a region-trained network, and write their table")
+    .option("--set <path=value>", "any setting of run.json, such as masses.epochs=20; may be repeated", collect, [])
+    .option("--seed <n>", "seed of split, weights, sampling and augmentation")
+    .option("--size <n>", "rows and columns of the coarse network's slices")
+    .option("--roi-size <n>", "rows and columns of the fine networks' regions")
+    .option("--source-size <n>", "rows and columns of the slices that regions are cut from")
+    .option("--model <name>", "coarse network: resunet, deep-resunet or unet")
+    .option("--channels <n>", "input channels, the grey slice repeated")
+    .option("--width <n>", "channels of the first level")
+    .option("--depth <n>", "number of poolings")
+    .option("--dropout <p>", "probability of dropping a channel")
     .option("--init <name>", "pytorch, or normal: N(0, 0.02) as in the paper's code")
     .option("--prior", "start from the classes' frequencies")
     .option("--no-prior", "start from equal classes")
-    .option("--epochs <n>", "passes over the training slices, or draws of --slices-per-epoch", number)
-    .option("--batch <n>", "slices per step", number)
-    .option("--lr <rate>", "learning rate of Adam", number)
-    .option("--schedule <name>", "step, cosine or constant")
-    .option("--gamma <factor>", "factor per epoch of the step schedule", number)
-    .option("--slices-per-epoch <n>", "training slices drawn per epoch; 0 takes all", number)
-    .option("--foreground <share>", "share of drawn slices that show an organ", number)
-    .option("--validation-slices <n>", "0 takes all", number)
+    .option("--epochs <n>", "epochs of every network")
+    .option("--batch <n>", "slices per step")
+    .option("--lr <rate>", "learning rate of Adam; the discriminators' is --set kidney.discriminatorLr=...")
+    .option("--schedule <name>", "step, cosine, restarts or constant")
+    .option("--gamma <factor>", "factor per epoch of the step schedule")
+    .option("--slices-per-epoch <n>", "training slices drawn per epoch; all, or organ: each that shows the target")
+    .option("--foreground <share>", "share of drawn slices that show the target")
+    .option("--validation-slices <n>", "0 takes all")
+    .option("--scales <n>", "outputs of the fine networks that are trained")
+    .option("--discriminators <which>", "all, last or none")
+    .option("--no-difficulty", "plain cross entropy: without difficulty supervision")
+    .option("--no-coarse", "without coarse segmentation: kidney and masses networks see whole slices")
     .option("--fractions <a:b:c>", "train, validation and test weights", fractions)
     .option("--overfit", "train, validate and score on the same cases")
     .option("--no-augment", "no rotation, mirror or noise")
-    .option("--checkpoint-every <n>", "epochs between periodic checkpoints", number)
-    .option("--keep-largest <n>", "components kept in a prediction; 0 keeps all", number)
+    .option("--checkpoint-every <n>", "epochs between periodic checkpoints")
+    .option("--keep-largest <n>", "components kept in a prediction; 0 keeps all")
     .option("--png", "also write every slice as PNG into the cache")
     .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
-    .option("--progress <mode>", "auto, bar, lines or silent", "auto")
+    .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")
     .option("--json", "print metrics.json's content as the last line of standard output")
     .addHelpText("after", `\nPresets:\n${list}`);
 }
 
-/** The preset's settings with what the command line changes. */
-function settings(o: CommandOptions, preset: string): RunOptions {
-  const base = presetOptions(preset);
-  for (const key of Object.keys(base) as (keyof RunOptions)[]) {
-    if (key !== "augment" && o[key] !== undefined) Object.assign(base, { [key]: o[key] });
+/** `base` with what the command line changes. */
+function changed(base: RunOptions, o: CommandOptions, given: (name: string) => boolean): RunOptions {
+  const options = structuredClone(base);
+  const set = (path: string, name: string) => {
+    if (given(name)) setOption(options, path, String(o[name]));
+  };
+  for (const name of RUN_FLAGS) set(name, name);
+  for (const stage of stageNames) for (const name of NETWORK_FLAGS) set(`${stage}.${name}`, name);
+  for (const stage of FINE_STAGES) for (const name of [...FINE_FLAGS, "difficulty"]) set(`${stage}.${name}`, name);
+  for (const stage of FINE_STAGES) set(`${stage}.size`, "roiSize");
+  set("coarse.size", "size");
+  set("coarse.model", "model");
+  if (given("fractions")) options.fractions = o.fractions as [number, number, number];
+  if (!o.augment) options.augment = augmentNone;
+  if (!o.coarse) options.roi.from = "none";
+  for (const text of o.set) {
+    const [path, value] = text.split(/=(.*)/s);
+    if (value === undefined) throw new OptionError(`--set must be path=value such as masses.epochs=20, got ${text}`);
+    setOption(options, path, value);
   }
-  if (!o.augment)
-    for (const key of ["rotate", "quarterTurn", "mirrorHorizontal", "mirrorVertical", "saltPepper", "noise"] as const)
-      base.augment[key] = 0;
-  oneOf("model", base.model, ["resunet", "deep-resunet", "unet"]);
-  oneOf("init", base.init, ["pytorch", "normal"]);
-  oneOf("schedule", base.schedule, ["step", "cosine", "constant"]);
-  oneOf("progress", o.progress ?? "auto", ["auto", "bar", "lines", "silent"]);
-  checkOptions(base);
-  return base;
-}
-
-function oneOf(name: string, value: string, allowed: readonly string[]): void {
-  if (!allowed.includes(value)) throw new OptionError(`--${name} must be one of ${allowed.join(", ")}; got ${value}`);
+  checkOptions(options);
+  return options;
 }
 
 /** Everything but results goes to standard error, so that --json leaves standard output to the numbers. */
 const say = (text: string): void => console.error(text);
 
-async function run(o: CommandOptions): Promise<void> {
-  const preset = o.preset ?? (o.data ? "demo" : "phantom");
-  const options = settings(o, preset);
-  const mode = o.progress ?? "auto";
-  const folder = resolve(o.out ?? freeFolder(join("runs", preset)));
-  const seconds: Record<string, number> = {};
-  const timed = async <T>(stage: string, work: () => Promise<T>): Promise<T> => {
-    const start = performance.now();
-    const result = await work();
-    seconds[stage] = (performance.now() - start) / 1000;
-    return result;
-  };
-
-  const root = resolve(o.data ?? (await ensurePhantom(join("runs", "phantom-data"))));
-  const dataset = await openDataset(root, o.dataset ? { name: o.dataset } : {});
+async function run(o: CommandOptions, given: (name: string) => boolean): Promise<void> {
+  const stages = o.stages ?? stageNames;
+  const before = o.out && goesOn({ folder: o.out, stages }) ? await loadFacts(resolve(o.out)) : null;
+  const preset = o.preset ?? before?.preset ?? (o.data ? "demo" : "phantom");
+  const options = changed(before && !o.preset ? before.options : presetOptions(preset), o, given);
+  warnOfSchedule(options);
+  const root = resolve(o.data ?? before?.data.root ?? (await ensurePhantom(join("runs", "phantom-data"))));
   const adapter = await init(o.adapter ? { adapter: o.adapter } : {});
-  say(
-    `adapter: ${adapter.name}${adapter.software ? ". It is a software adapter: the CPU does the work of a GPU, many times slower" : ""}`,
-  );
-  await openRunFolder(folder, o.overwrite ?? false);
-  const cache = await timed("preprocess", () =>
-    makeCache(dataset, cacheFolder(folder, root, options), options, o.png ?? false, mode),
-  );
-  const split = splitCases(
-    cache.index.cases.filter((c) => c.label !== null).map((c) => c.id),
-    { seed: options.seed, fractions: options.fractions, overfit: options.overfit },
-  );
-  await saveSplit(join(folder, "splits.json"), split);
-  const facts: RunFacts = {
-    status: "running",
-    wgrad: packageJson.version,
-    node: process.version,
-    adapter,
+  const software = ". It is a software adapter: the CPU does the work of a GPU, many times slower";
+  say(`adapter: ${adapter.name}${adapter.software ? software : ""}`);
+  const request: RunRequest = {
+    folder: resolve(o.out ?? freeFolder(join("runs", preset))),
+    root,
+    dataset: o.dataset,
+    dataNote: o.dataNote ?? before?.data.note ?? "",
     preset,
     options,
-    data: dataFacts(cache.index, o.dataNote),
-    split,
-    started: new Date().toISOString(),
-    seconds,
+    stages,
+    overwrite: o.overwrite ?? false,
+    png: o.png ?? false,
+    adapter,
+    mode: o.progress,
+    say,
   };
-  await saveFacts(folder, facts);
-  say(`data: ${describeData(facts.data)}`);
+  const started = performance.now();
+  const metrics = await execute(request);
+  if (o.ablation && metrics) await runAblation(request, metrics);
+  const seconds = ((performance.now() - started) / 1000).toFixed(0);
+  say(`done in ${seconds} s: ${metrics ? join(request.folder, "report.html") : request.folder}`);
+  if (o.json && metrics) console.log(JSON.stringify(metrics));
+}
+
+/** The literal reading of equation 6 ends training early; who chose it should know. */
+function warnOfSchedule(options: RunOptions): void {
+  const stuck = stageNames.find((name) => {
+    const { schedule, gamma, epochs } = options[name];
+    return schedule === "step" && gamma ** epochs < 1e-8;
+  });
+  if (!stuck) return;
+  const { gamma, epochs, lr } = options[stuck];
+  const effective = (1 - gamma ** epochs) / (1 - gamma);
   say(
-    `split: ${split.train.length} train, ${split.val.length} validation, ${split.test.length} test cases${split.overfit ? " (the same cases: an overfit check)" : ""}`,
+    `warning: with gamma ${gamma} per epoch the learning rate ends at ${(lr * gamma ** (epochs - 1)).toExponential(1)}: ` +
+      `${epochs} epochs move the weights as much as ${effective.toFixed(2)} at the first rate; gamma 0.96 is the authors' code`,
   );
-  try {
-    const metrics = await trainAndScore(cache, facts, folder, mode, timed);
-    Object.assign(facts, { status: "finished", finished: new Date().toISOString() });
-    await saveFacts(folder, facts);
-    say(
-      `done in ${Object.values(seconds)
-        .reduce((a, b) => a + b, 0)
-        .toFixed(0)} s: ${join(folder, "report.md")}`,
-    );
-    if (o.json) console.log(JSON.stringify(metrics));
-  } catch (error) {
-    await saveFacts(folder, { ...facts, status: "failed", error: (error as Error).message });
-    throw error;
-  } finally {
-    cache.close();
-  }
-}
-
-async function trainAndScore(
-  cache: SliceCache,
-  facts: RunFacts,
-  folder: string,
-  mode: ProgressMode,
-  timed: <T>(stage: string, work: () => Promise<T>) => Promise<T>,
-): Promise<Metrics> {
-  const { options, split } = facts;
-  const model = coarseModel(options, cache, split);
-  const trained = await timed("train", () => train(model, cache, split, options, folder, mode));
-  const predictions = join(folder, "predictions");
-  await timed("predict", () => predictCases(model, cache, split.test, predictions, options, mode));
-  const scored = await timed("evaluate", () =>
-    evaluate({
-      reference: cache.index.dataset.root,
-      predictions,
-      ids: split.test,
-      out: folder,
-      split: split.overfit ? "overfit" : "test",
-      dataset: cache.index.dataset.name === "kits19" ? "kits19" : "kits",
-      progress: mode,
-    }),
-  );
-  for (const warning of scored.warnings) say(`warning: ${warning}`);
-  await timed("overlays", () => writeOverlays(folder, cache, split.test));
-  await writeReport(folder, facts, scored.metrics, trained);
-  console.log(`\n${formatMetrics(scored.metrics)}\n\n${caveats(facts, scored.metrics).join("\n")}`);
-  return scored.metrics;
-}
-
-/** Slices are kept beside the runs, so that runs with the same data and size share them. */
-function cacheFolder(folder: string, root: string, { size }: RunOptions): string {
-  const name = createHash("sha256").update(root).digest("hex").slice(0, 10);
-  return join(dirname(folder), "cache", `${name}-${size}`);
-}
-
-async function makeCache(
-  dataset: Parameters<typeof preprocess>[0],
-  folder: string,
-  { size }: RunOptions,
-  png: boolean,
-  mode: ProgressMode,
-): Promise<SliceCache> {
-  const progress = startProgress({ label: "preprocess", total: dataset.cases.length, unit: "cases", mode });
-  try {
-    await preprocess(dataset, folder, { size, png }, ({ done, reused, id }) => {
-      progress.update(done, { case: id });
-      if (reused) progress.log(`slices: reused from ${folder}`);
-    });
-  } finally {
-    progress.stop();
-  }
-  return openCache(folder);
 }
 
 /** Runs the command line; failures that are understood are one line and exit code 1. */
 async function main(): Promise<void> {
   const command = commandLine().parse();
   try {
-    await run(command.opts<CommandOptions>());
+    await run(command.opts<CommandOptions>(), (name) => command.getOptionValueSource(name) === "cli");
   } catch (error) {
     process.exitCode = 1;
     say(

@@ -1,23 +1,30 @@
-// Pictures of segmentations: CT slice | reference | prediction, and a contact sheet of a test set.
+// Pictures of segmentations: CT slice | reference | prediction | confidence, and a contact sheet of a test set.
 // Colours are those of the paper's figure: kidney red, tumour blue, cyst green. Voxels are drawn as they are: labels
-// are enlarged by nearest neighbour and never smoothed.
+// and confidence are enlarged by nearest neighbour and never smoothed.
 
-import { encode } from "fast-png";
 import { OptionError, ShapeError } from "../errors.ts";
 import type { Labels, LabelVolume } from "./metrics.ts";
+import { beside, blank, emptyLayer, grid, paint, paste, type Layer, type Picture, type Rgb } from "./picture.ts";
 import { resizeBilinear, resizeNearest, type Size } from "./resample.ts";
 
-/** An RGB picture: `data` is [height, width, 3], 8 bits each. */
-export interface Picture {
-  width: number;
-  height: number;
-  data: Uint8Array<ArrayBuffer>;
-}
-
-export type Rgb = readonly [red: number, green: number, blue: number];
+export { encodePng, grid, type Layer, type Picture, type Rgb } from "./picture.ts";
 
 /** Colour per label: 1 kidney red, 2 tumour blue, 3 cyst green. */
 export const labelColors: Readonly<Record<number, Rgb>> = { 1: [235, 54, 48], 2: [64, 128, 255], 3: [46, 204, 96] };
+
+/** Colours of confidence from 0 to 1, evenly spaced: viridis, which is as readable in grey and to the colour-blind. */
+export const confidenceColors: readonly Rgb[] = [
+  [68, 1, 84],
+  [72, 40, 120],
+  [62, 73, 137],
+  [49, 104, 142],
+  [38, 130, 142],
+  [31, 158, 137],
+  [53, 183, 121],
+  [110, 206, 88],
+  [181, 222, 43],
+  [253, 231, 37],
+];
 
 export interface PanelOptions {
   /** Width of one panel in pixels; default 320. Its height is three quarters of that: bodies are wider than high. */
@@ -30,20 +37,30 @@ export interface PanelOptions {
   opacity?: number;
 }
 
-/** One axial slice: `image`, `reference`, `prediction` are [H, W] with `size` = [H, W]. */
+/** One axial slice: every plane is [H, W] with `size` = [H, W]. */
 export interface OverlaySlice {
   image: ArrayLike<number>;
   reference: Labels;
   prediction: Labels;
+  /** 1 to 255 is 0 to 1 inside the region that a network looked at, 0 is outside. Adds a fourth panel. */
+  confidence?: ArrayLike<number>;
   size: Size;
 }
 
-/** One case: three volumes of one shape [D, H, W]. */
+/** One case: volumes of one shape [D, H, W]. */
 export interface OverlayCase {
   id: string;
   image: { data: ArrayLike<number>; shape: readonly number[] };
   reference: Pick<LabelVolume, "data" | "shape">;
   prediction: Pick<LabelVolume, "data" | "shape">;
+}
+
+/** The parts of a slice's picture: a panel is the grey `image` with one of the layers painted over it. */
+export interface OverlayPanels {
+  image: Picture;
+  reference: Layer;
+  prediction: Layer;
+  confidence?: Layer;
 }
 
 export interface ContactSheetOptions extends PanelOptions {
@@ -65,46 +82,55 @@ export interface ContactSheet extends Picture {
 }
 
 const SEPARATOR = 2; // pixels between the panels of one slice
-const GAP = 10; // pixels between slices and between cases
 const SEPARATOR_COLOR: Rgb = [120, 120, 120];
-const PAPER: Rgb = [255, 255, 255];
-
+const BLACK: Rgb = [0, 0, 0];
+const WHITE: Rgb = [255, 255, 255];
 const ASPECT = 0.75; // height of a panel over its width
 
 type Box = readonly [y0: number, y1: number, x0: number, x1: number];
 
 /**
- * Draws one slice as image | reference | prediction. The light outline in the prediction panel is the reference, so
- * that an error shows at once: fill outside it is too much, no fill inside it is missed.
- * Throws ShapeError if the planes differ in size, OptionError on an unknown crop.
+ * Draws one slice as image | reference | prediction, and | confidence where the slice has it. The light outline in the
+ * prediction panel is the reference, so that an error shows at once: fill outside it is too much, no fill inside it is
+ * missed. Throws ShapeError if the planes differ in size, OptionError on an unknown crop.
  */
 export function overlaySlice(slice: OverlaySlice, options: PanelOptions = {}): Picture {
+  const { panel = 320 } = options;
+  const { image, reference, prediction, confidence } = overlayPanels(slice, options);
+  const parts = [image, ...[reference, prediction, confidence].flatMap((layer) => (layer ? paint(image, layer) : []))];
+  const height = Math.round(panel * ASPECT);
+  const out = blank(parts.length * (panel + SEPARATOR) - SEPARATOR, height, SEPARATOR_COLOR);
+  parts.forEach((part, k) => {
+    const x = k * (panel + SEPARATOR);
+    paste(out, blank(panel, height, BLACK), x, 0);
+    paste(out, part, x + ((panel - part.width) >> 1), (height - part.height) >> 1);
+  });
+  return out;
+}
+
+/** The parts of `overlaySlice`, each no larger than a panel, for a page that lays them on each other. Throws as it. */
+export function overlayPanels(slice: OverlaySlice, options: PanelOptions = {}): OverlayPanels {
   const { panel = 320, opacity = 0.45 } = options;
   checkSlice(slice, panel);
   const box = cropBox(slice, options);
-  const height = Math.round(panel * ASPECT);
-  const scale = Math.min(height / (box[1] - box[0]), panel / (box[3] - box[2]));
+  const scale = Math.min(Math.round(panel * ASPECT) / (box[1] - box[0]), panel / (box[3] - box[2]));
   const to: Size = [
     Math.max(1, Math.round((box[1] - box[0]) * scale)),
     Math.max(1, Math.round((box[3] - box[2]) * scale)),
   ];
-  const grey = greyPanel(slice, box, to, options.window ?? [-130, 410]);
-  const reference = labelPanel(slice.reference, slice.size, box, to);
-  const prediction = labelPanel(slice.prediction, slice.size, box, to);
+  const image = greyPicture(slice, box, to, options.window ?? [-130, 410]);
+  const labels = enlarge(slice.reference, slice.size, box, to);
+  const predicted = enlarge(slice.prediction, slice.size, box, to);
   const thickness = Math.max(1, Math.round(panel / 250));
 
-  const image = picture(to, (i) => [grey[i], grey[i], grey[i]]);
-  const left = tint(image, reference, to, opacity, thickness);
-  const right = tint(image, prediction, to, opacity, 0);
-  outline(right, reference, to, thickness, 0.6);
-
-  const out = blank(3 * panel + 2 * SEPARATOR, height, SEPARATOR_COLOR);
-  [image, left, right].forEach((part, k) => {
-    const x = k * (panel + SEPARATOR);
-    paste(out, blank(panel, height, [0, 0, 0]), x, 0);
-    paste(out, part, x + ((panel - part.width) >> 1), (height - part.height) >> 1);
-  });
-  return out;
+  const reference = fillLayer(labels, to, opacity);
+  outline(reference, labels, to, thickness, labelColor(0));
+  const prediction = fillLayer(predicted, to, opacity);
+  outline(prediction, labels, to, thickness, labelColor(0.6));
+  if (!slice.confidence) return { image, reference, prediction };
+  const confidence = confidenceLayer(enlarge(slice.confidence, slice.size, box, to), to);
+  outline(confidence, predicted, to, thickness, () => WHITE);
+  return { image, reference, prediction, confidence };
 }
 
 /**
@@ -139,23 +165,26 @@ export async function contactSheet(
   cases: Iterable<OverlayCase> | AsyncIterable<OverlayCase>,
   options: ContactSheetOptions = {},
 ): Promise<ContactSheet> {
-  const { columns = 1, panel = 256 } = options;
   const rows: ContactSheetRow[] = [];
   const tiles: Picture[] = [];
   for await (const one of cases) {
-    checkCase(one);
-    const picked = pickSlices(one.reference.data, one.prediction.data, one.reference.shape);
-    rows.push({ id: one.id, ...picked });
-    const [first, second] = [picked.largest, picked.worst].map((z) =>
-      overlaySlice(sliceOf(one, z), { ...options, panel }),
-    );
-    const tile = blank(first.width + GAP + second.width, first.height, PAPER);
-    paste(tile, first, 0, 0);
-    paste(tile, second, first.width + GAP, 0);
+    const { tile, ...row } = caseTile(one, options);
+    rows.push(row);
     tiles.push(tile);
   }
   if (tiles.length === 0) throw new OptionError("contactSheet: needs at least one case, found none");
-  return { ...grid(tiles, columns), rows };
+  return { ...grid(tiles, options.columns), rows };
+}
+
+/** One line of a contact sheet, and which slices it shows. Throws ShapeError if the volumes differ in shape. */
+export function caseTile(one: OverlayCase, options: PanelOptions = {}): ContactSheetRow & { tile: Picture } {
+  const { panel = 256 } = options;
+  checkCase(one);
+  const picked = pickSlices(one.reference.data, one.prediction.data, one.reference.shape);
+  const [first, second] = [picked.largest, picked.worst].map((z) =>
+    overlaySlice(sliceOf(one, z), { ...options, panel }),
+  );
+  return { id: one.id, ...picked, tile: beside(first, second) };
 }
 
 /** Axial slice `z` of a case, as views of its volumes. */
@@ -163,23 +192,6 @@ export function sliceOf({ image, reference, prediction }: OverlayCase, z: number
   const [, h, w] = image.shape;
   const cut = (data: ArrayLike<number>): ArrayLike<number> => viewOf(data, z * h * w, (z + 1) * h * w);
   return { image: cut(image.data), reference: cut(reference.data), prediction: cut(prediction.data), size: [h, w] };
-}
-
-/** A picture as the bytes of a PNG file. */
-export function encodePng({ width, height, data }: Picture): Uint8Array {
-  return encode({ width, height, data, channels: 3, depth: 8 });
-}
-
-/** Pictures in a grid with gaps, filled line by line; all have the size of the first. */
-export function grid(tiles: readonly Picture[], columns = 1): Picture {
-  const { width, height } = tiles[0];
-  const across = Math.min(columns, tiles.length);
-  const down = Math.ceil(tiles.length / across);
-  const out = blank(across * (width + GAP) + GAP, down * (height + GAP) + GAP, PAPER);
-  tiles.forEach((tile, i) => {
-    paste(out, tile, GAP + (i % across) * (width + GAP), GAP + Math.floor(i / across) * (height + GAP));
-  });
-  return out;
 }
 
 function viewOf(data: ArrayLike<number>, start: number, end: number): ArrayLike<number> {
@@ -198,30 +210,36 @@ function checkCase({ id, image, reference, prediction }: OverlayCase): void {
   }
 }
 
-function checkSlice({ image, reference, prediction, size: [h, w] }: OverlaySlice, panel: number): void {
+function checkSlice(slice: OverlaySlice, panel: number): void {
+  const { image, reference, prediction, confidence } = slice;
+  const [h, w] = slice.size;
   if (!Number.isInteger(panel) || panel < 16) {
     throw new OptionError(`overlaySlice: panel must be a whole number of pixels from 16, found ${panel}`);
   }
-  const lengths = [image.length, reference.length, prediction.length];
+  const lengths = [image, reference, prediction, ...(confidence ? [confidence] : [])].map(({ length }) => length);
   if (lengths.some((length) => length !== h * w)) {
-    throw new ShapeError(
-      `overlaySlice: image, reference and prediction must be [${h},${w}], found ${lengths} elements`,
-    );
+    const planes = confidence ? "image, reference, prediction and confidence" : "image, reference and prediction";
+    throw new ShapeError(`overlaySlice: ${planes} must be [${h},${w}], found ${lengths} elements`);
   }
 }
 
-function greyPanel(
+function greyPicture(
   { image, size }: OverlaySlice,
   box: Box,
   to: Size,
   [black, white]: readonly [number, number],
-): Uint8Array {
-  const planes = resizeBilinear(cropPlane(image, size, box), [box[1] - box[0], box[3] - box[2]], to);
-  return Uint8Array.from(planes, (v) => Math.round(255 * Math.min(1, Math.max(0, (v - black) / (white - black)))));
+): Picture {
+  const plane = resizeBilinear(cropPlane(image, size, box), [box[1] - box[0], box[3] - box[2]], to);
+  const out = blank(to[1], to[0], BLACK);
+  plane.forEach((v, i) => {
+    const grey = Math.round(255 * Math.min(1, Math.max(0, (v - black) / (white - black))));
+    out.data.fill(grey, 3 * i, 3 * i + 3);
+  });
+  return out;
 }
 
-function labelPanel(labels: Labels, size: Size, box: Box, to: Size): Uint8Array {
-  return resizeNearest(cropPlane(labels, size, box), [box[1] - box[0], box[3] - box[2]], to);
+function enlarge(plane: ArrayLike<number>, size: Size, box: Box, to: Size): Uint8Array {
+  return resizeNearest(cropPlane(plane, size, box), [box[1] - box[0], box[3] - box[2]], to);
 }
 
 function cropPlane(plane: ArrayLike<number>, [, w]: Size, [y0, y1, x0, x1]: Box): Float32Array {
@@ -281,56 +299,56 @@ function grow([y0, y1, x0, x1]: Box, [h, w]: Size, margin: number, least: number
   return [top, bottom, left, right];
 }
 
-/** A copy of `image` with filled labels, and opaque borders if `thickness` > 0. */
-function tint(image: Picture, labels: Uint8Array, size: Size, opacity: number, thickness: number): Picture {
-  const out = { ...image, data: image.data.slice() };
+function fillLayer(labels: Uint8Array, size: Size, opacity: number): Layer {
+  const out = emptyLayer(size);
   for (let i = 0; i < labels.length; i++) {
     const color = labelColors[labels[i]];
     if (!color) continue;
-    for (let k = 0; k < 3; k++)
-      out.data[3 * i + k] = Math.round((1 - opacity) * out.data[3 * i + k] + opacity * color[k]);
+    out.data.set(color, 3 * i);
+    out.alpha[i] = opacity;
   }
-  if (thickness > 0) outline(out, labels, size, thickness);
   return out;
 }
 
-/**
- * Paints the inner border of every label: pixels with another label, or the edge, within `thickness` pixels.
- * `white`: share of white mixed into the colour.
- */
-function outline(out: Picture, labels: Uint8Array, [h, w]: Size, thickness: number, white = 0): void {
+/** Colours inside the region, which cover the CT nearly; outside it the CT is darkened. */
+function confidenceLayer(confidence: Uint8Array, size: Size): Layer {
+  const out = emptyLayer(size);
+  for (let i = 0; i < confidence.length; i++) {
+    out.data.set(confidence[i] > 0 ? confidenceColor(confidence[i] / 255) : BLACK, 3 * i);
+    out.alpha[i] = confidence[i] > 0 ? 0.85 : 0.5;
+  }
+  return out;
+}
+
+function confidenceColor(value: number): number[] {
+  const place = value * (confidenceColors.length - 1);
+  const low = Math.min(Math.floor(place), confidenceColors.length - 2);
+  const share = place - low;
+  return confidenceColors[low].map((v, k) => Math.round((1 - share) * v + share * confidenceColors[low + 1][k]));
+}
+
+/** The colour of a label with a share of white in it. */
+function labelColor(white: number): (label: number) => Rgb {
+  return (label) => {
+    const [r, g, b] = labelColors[label].map((v) => Math.round(v + white * (255 - v)));
+    return [r, g, b];
+  };
+}
+
+/** Paints the inner border of every label, opaque: pixels with another label, or the edge, within `thickness`. */
+function outline(out: Layer, labels: Uint8Array, [h, w]: Size, thickness: number, color: (label: number) => Rgb): void {
   for (let y = 0; y < h; y++) {
     for (let x = 0; x < w; x++) {
       const i = y * w + x;
-      const color = labelColors[labels[i]];
-      if (!color) continue;
+      if (!labelColors[labels[i]]) continue;
       let border = y < thickness || x < thickness || y >= h - thickness || x >= w - thickness;
       for (let t = 1; t <= thickness && !border; t++) {
         border = [i - t, i + t, i - t * w, i + t * w].some((j) => labels[j] !== labels[i]);
       }
-      if (border)
-        out.data.set(
-          color.map((v) => Math.round(v + white * (255 - v))),
-          3 * i,
-        );
+      if (!border) continue;
+      out.data.set(color(labels[i]), 3 * i);
+      out.alpha[i] = 1;
     }
-  }
-}
-
-function picture([height, width]: Size, color: (i: number) => Rgb): Picture {
-  const data = new Uint8Array(3 * width * height);
-  for (let i = 0; i < width * height; i++) data.set(color(i), 3 * i);
-  return { width, height, data };
-}
-
-function blank(width: number, height: number, color: Rgb): Picture {
-  return picture([height, width], () => color);
-}
-
-function paste(out: Picture, part: Picture, x0: number, y0: number): void {
-  for (let y = 0; y < part.height; y++) {
-    const row = part.data.subarray(3 * y * part.width, 3 * (y + 1) * part.width);
-    out.data.set(row, 3 * ((y0 + y) * out.width + x0));
   }
 }
 

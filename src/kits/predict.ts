@@ -1,77 +1,180 @@
-// From slices to a label volume on the scan's own grid.
+// From slices to volumes on the scan's own grid: labels of the coarse network, masks of the fine ones.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { noGrad, softmax, step } from "../index.ts";
-import { setTraining } from "../nn/index.ts";
-import type { SegmentationModel } from "../nn/models/index.ts";
+import { concat, noGrad, step } from "../index.ts";
 import type { SliceCache } from "./cache.ts";
+import { composeLabels } from "./compose.ts";
+import { roiCropper } from "./crop.ts";
+import { imagesOf, type Network } from "./network.ts";
 import { writeNifti } from "./nifti.ts";
 import { keepLargest } from "./postprocess.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
-import { restoreLabels } from "./resample.ts";
-import { COARSE_CLASSES, readBatch, slicesOf } from "./sample.ts";
-import { imagesOf } from "./train.ts";
+import { restoreLabels, restoreRoi } from "./resample.ts";
+import { fullRois, type CaseRois } from "./roi.ts";
+import type { RoisByCase } from "./sample.ts";
+import type { Stage } from "./stages.ts";
 
-export interface PredictOptions {
+export interface PredictJob {
+  readonly cache: SliceCache;
+  readonly ids: readonly string[];
+  /** Files are written here, named by case. */
+  readonly folder: string;
   readonly batch: number;
-  /** Connected components of the foreground that stay, largest first; 0 keeps all. */
-  readonly keepLargest: number;
+  readonly mode: ProgressMode;
 }
 
 /**
- * Predicts the cases `ids` and writes `folder`/case_XXXXX.nii.gz with the geometry of the image. Probabilities are resized
- * to the slice's own size before the class is chosen. Labels: 1 kidney, 2 mass.
+ * Labels of whole slices, written as `folder`/case_XXXXX.nii.gz with the geometry of the image: 1 kidney, 2 mass for
+ * the coarse network; 1, 2, 3 for the region-trained one. Probabilities are resized to the slice's own size before the
+ * class is chosen; `keep` components of the foreground stay, largest first (0: all).
  */
-export async function predictCases(
-  model: SegmentationModel,
-  cache: SliceCache,
-  ids: readonly string[],
-  folder: string,
-  options: PredictOptions,
-  mode: ProgressMode,
+export async function predictSlices(network: Network, stage: Stage, job: PredictJob, keep: number): Promise<void> {
+  const { cache } = job;
+  await eachCase(network, `predict ${stage.name}`, job, fullRoisOf(job), async (id, run) => {
+    const { geometry } = cache.caseById(id);
+    const [, height, width] = geometry.shape;
+    const labels = new Uint8Array(geometry.shape[0] * height * width);
+    await run((s, probabilities) => {
+      const offset = s * height * width;
+      if (stage.name === "region") writeRegions(probabilities, [height, width], labels, offset);
+      else restoreLabels(probabilities, { from: [network.size, network.size], to: [height, width], out: labels, offset });
+    });
+    await writeNifti(join(job.folder, `${id}.nii.gz`), largest(labels, geometry.shape, keep), geometry);
+  });
+}
+
+/** Labels after `keepLargest` with `keep` components; all of them for 0. */
+export function largest(
+  labels: Uint8Array<ArrayBuffer>,
+  shape: readonly number[],
+  keep: number,
+): Uint8Array<ArrayBuffer> {
+  return keep > 0 ? keepLargest(labels, shape, { keep }).data : labels;
+}
+
+/** Three sigmoid planes to labels, each region within the one before. */
+function writeRegions(
+  planes: Float32Array,
+  to: [number, number],
+  labels: Uint8Array<ArrayBuffer>,
+  offset: number,
+): void {
+  const [roi] = fullRois(1);
+  const plane = planes.length / 3;
+  const [kidney, masses, tumor] = [0, 1, 2].map((k) =>
+    restoreRoi(planes.subarray(k * plane, (k + 1) * plane), roi, {
+      to,
+      out: new Uint8Array(to[0] * to[1]),
+      write: "mask",
+    }),
+  );
+  for (let i = 0; i < kidney.length; i++) {
+    masses[i] &= kidney[i];
+    tumor[i] &= masses[i];
+  }
+  composeLabels({ kidney, masses, tumor }, labels.subarray(offset, offset + kidney.length));
+}
+
+/**
+ * Masks of a fine stage, 0 or 1 inside its regions of interest, written as `folder`/case_XXXXX.nii.gz; and with
+ * discriminators the confidence of the one at full resolution as `folder`/confidence/case_XXXXX.nii.gz: 255 times it,
+ * at least 1 inside a region, 0 outside.
+ */
+export async function predictRegions(network: Network, stage: Stage, job: PredictJob, rois: RoisByCase): Promise<void> {
+  const { cache, folder } = job;
+  const judged = network.discriminators.length > 0;
+  if (judged) await mkdir(join(folder, "confidence"), { recursive: true });
+  await eachCase(network, `predict ${stage.name}`, job, rois, async (id, run) => {
+    const { geometry } = cache.caseById(id);
+    const [slices, height, width] = geometry.shape;
+    const mask = new Uint8Array(slices * height * width);
+    const confidence = new Uint8Array(judged ? mask.length : 0);
+    const plane = network.size ** 2;
+    await run((s, probabilities, confident) => {
+      const [roi, offset, to] = [rois[id][s]!, s * height * width, [height, width] as const];
+      restoreRoi(probabilities.subarray(plane, 2 * plane), roi, { to, out: mask, offset, write: "mask" });
+      if (confident) restoreRoi(confident, roi, { to, out: confidence, offset, write: "byte" });
+    });
+    await writeNifti(join(folder, `${id}.nii.gz`), mask, geometry);
+    if (judged) await writeNifti(join(folder, "confidence", `${id}.nii.gz`), confidence, geometry);
+  });
+}
+
+function fullRoisOf({ cache, ids }: PredictJob): RoisByCase {
+  return Object.fromEntries(ids.map((id) => [id, fullRois(cache.caseById(id).slices)]));
+}
+
+/** What is done with a slice of a case: its probabilities [C, size, size] and the confidence map [size, size]. */
+type Use = (slice: number, probabilities: Float32Array, confidence: Float32Array | null) => void;
+
+/** Calls `work` for every case with a function that runs the network on all slices that have a region. */
+async function eachCase(
+  network: Network,
+  label: string,
+  job: PredictJob,
+  rois: RoisByCase,
+  work: (id: string, run: (use: Use) => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  setTraining(model, false);
-  const progress = startProgress({ label: "predict", total: slicesOf(cache, ids).length, mode });
+  await mkdir(job.folder, { recursive: true });
+  network.setTraining(false);
+  const total = job.ids.reduce((n, id) => n + rois[id].filter(Boolean).length, 0);
+  const progress = startProgress({ label, total, mode: job.mode });
   try {
-    for (const id of ids) {
-      const labels = await predictCase(model, cache, id, options.batch, (n) => progress.increment(n, { case: id }));
-      const { geometry } = cache.caseById(id);
-      const kept =
-        options.keepLargest > 0 ? keepLargest(labels, geometry.shape, { keep: options.keepLargest }).data : labels;
-      await writeNifti(join(folder, `${id}.nii.gz`), kept, geometry);
+    for (const id of job.ids) {
+      await work(id, async (use) => {
+        for (const group of groupsOf(rois[id], job.batch)) {
+          await predictGroup(network, job.cache, id, group, rois[id], job.batch, use);
+          progress.increment(group.length, { case: id });
+        }
+      });
     }
   } finally {
     progress.stop();
   }
 }
 
-/** The class of every voxel, [S, H, W] on the scan's own grid. */
-async function predictCase(
-  model: SegmentationModel,
+/** The slices with a region, in groups of a batch. */
+function groupsOf(rois: CaseRois, batch: number): number[][] {
+  const slices = rois.flatMap((roi, s) => (roi ? [s] : []));
+  return Array.from({ length: Math.ceil(slices.length / batch) }, (_, i) => slices.slice(i * batch, (i + 1) * batch));
+}
+
+/** Runs one group; the batch is always full, the rest of it zeros, since each batch size has its own pipelines. */
+async function predictGroup(
+  network: Network,
   cache: SliceCache,
   id: string,
+  group: readonly number[],
+  rois: CaseRois,
   batch: number,
-  done: (slices: number) => void,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const slices = slicesOf(cache, [id]);
-  const [, height, width] = cache.caseById(id).geometry.shape;
-  const out = new Uint8Array(slices.length * height * width);
-  const classes = COARSE_CLASSES.length;
-  const plane = classes * cache.size ** 2;
-  for (let i = 0; i < slices.length; i += batch) {
-    const group = readBatch(cache, slices.slice(i, i + batch));
-    const probabilities = await step(() => noGrad(() => softmax(model.forward(imagesOf(group, cache.size)), 1)).read());
-    for (let s = 0; s < group.count; s++) {
-      restoreLabels(probabilities.subarray(s * plane, (s + 1) * plane), {
-        from: [cache.size, cache.size],
-        to: [height, width],
-        out,
-        offset: (i + s) * height * width,
-      });
-    }
-    done(group.count);
-  }
-  return out;
+  use: Use,
+): Promise<void> {
+  const { size, channels, model, discriminators } = network;
+  const plane = size * size;
+  const images = new Float32Array(batch * plane);
+  const crop = roiCropper(cache.size, size);
+  const [slice, cut] = [new Uint8Array(cache.size ** 2), new Uint8Array(plane)];
+  const { first } = cache.caseById(id);
+  group.forEach((s, i) => {
+    cache.readImage(first + s, slice);
+    crop.image(slice, rois[s]!, cut);
+    for (let p = 0; p < plane; p++) images[i * plane + p] = cut[p] / 255;
+  });
+  const [probabilities, confidence] = await step(() =>
+    noGrad(async () => {
+      const image = imagesOf({ images, count: batch, labels: new Int32Array(0) }, size, channels);
+      const p = network.probabilities(model.forward(image));
+      const c = discriminators.length > 0 ? discriminators[0].confidence(concat([image, p], 1)) : null;
+      return Promise.all([p.read(), c?.read()]);
+    }),
+  );
+  const classPlanes = probabilities.length / batch;
+  group.forEach((s, i) => {
+    use(
+      s,
+      probabilities.subarray(i * classPlanes, (i + 1) * classPlanes) as Float32Array,
+      (confidence?.subarray(i * plane, (i + 1) * plane) as Float32Array) ?? null,
+    );
+  });
 }

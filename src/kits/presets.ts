@@ -1,52 +1,19 @@
 // Named settings of a run, as data. Every field can be changed on the command line; run.json records what was used.
 
 import { OptionError } from "../errors.ts";
-import { augmentDefaults, augmentNone, type AugmentOptions } from "./augment.ts";
+import { augmentDefaults, augmentNone, augmentRelease, type AugmentOptions } from "./augment.ts";
+import type { CoarseOptions, FineOptions, RoiSettings, RunOptions, StageName, TrainOptions } from "./options.ts";
 
-/** The settings of one run of the coarse stage. */
-export interface RunOptions {
-  /** Rows and columns of a slice; a multiple of 2^depth. */
-  size: number;
-  /** Weights of train, val and test, by case. */
-  fractions: [number, number, number];
-  /** Train, validate and test on the same cases: a check that the network can learn, not a score. */
-  overfit: boolean;
-  model: "resunet" | "deep-resunet" | "unet";
-  /** Channels of the first stage; each of the `depth` poolings doubles them. */
-  width: number;
-  depth: number;
-  /** Probability of dropping a channel inside residual blocks. */
-  dropout: number;
-  /** "pytorch": its layers' defaults; "normal": convolutions from N(0, 0.02), as the paper's code. */
-  init: "pytorch" | "normal";
-  /** Start with the classes' frequencies in the training slices as the prediction: many fewer steps to the first kidney. */
-  prior: boolean;
-  epochs: number;
-  batch: number;
-  /** Learning rate of Adam in the first epoch. */
-  lr: number;
-  /** "step" multiplies the rate by `gamma` each epoch; "cosine" falls to 0 at the end; "constant" keeps it. */
-  schedule: "step" | "cosine" | "constant";
-  gamma: number;
-  /** Training slices drawn per epoch; 0 takes all. */
-  slicesPerEpoch: number;
-  /** Share of the drawn slices that show a labelled organ, when slices are drawn; the rest are any slices. */
-  foreground: number;
-  /** Largest number of validation slices; 0 takes all. */
-  validationSlices: number;
-  augment: AugmentOptions;
-  seed: number;
-  /** Epochs between periodic checkpoints. The best and the last are always kept. */
-  checkpointEvery: number;
-  /** Connected components kept in a prediction, largest first; 0 keeps all. */
-  keepLargest: number;
+/** A preset: its settings, and what it is for. */
+export interface Preset {
+  readonly about: string;
+  readonly options: RunOptions;
 }
 
-const paper: RunOptions = {
+/** The paper's training of every network (section 3.3); epochs go over the slices that show the organ, and as many others. */
+const training: TrainOptions = {
   size: 128,
-  fractions: [8, 1, 1],
-  overfit: false,
-  model: "resunet",
+  channels: 3,
   width: 64,
   depth: 4,
   dropout: 0.3,
@@ -57,53 +24,157 @@ const paper: RunOptions = {
   lr: 1e-4,
   schedule: "step",
   gamma: 0.96,
-  slicesPerEpoch: 0,
-  foreground: 0.5,
+  restartEvery: 20,
+  slicesPerEpoch: "organ",
+  foreground: 0.75,
   validationSlices: 0,
-  augment: augmentDefaults,
-  seed: 0,
   checkpointEvery: 50,
-  keepLargest: 2,
 };
 
-const mirrorOnly: AugmentOptions = { ...augmentDefaults, mirrorVertical: 0 };
+const coarse: CoarseOptions = { ...training, model: "resunet" };
 
-/** A preset: its settings, and what it is for. */
-export interface Preset {
-  readonly about: string;
-  readonly options: RunOptions;
+const fine: FineOptions = {
+  ...training,
+  scales: 4,
+  discriminators: "all",
+  discriminatorWidth: 32,
+  discriminatorDepth: 4,
+  discriminatorDropout: 0.3,
+  discriminatorLr: 1e-4,
+  difficulty: true,
+  power: 2,
+  detachDifficulty: true,
+  legacyScalarCE: false,
+  adversarialWeight: 0.05,
+  discriminatorInput: "softmax",
+  forward: "shared",
+  sharedLastDiscriminator: false,
+  predictedRois: 0.5,
+};
+
+/** What the authors' published code does where it differs from their text. */
+const release: Partial<FineOptions> = {
+  power: 4,
+  detachDifficulty: false,
+  legacyScalarCE: true,
+  discriminatorInput: "logits",
+  forward: "fresh",
+  sharedLastDiscriminator: true,
+};
+
+/** Specks below 13 pixels of 128 x 128 are more often false than not with small networks. */
+const QUICK_MIN_AREA = 0.0008;
+
+const roi: RoiSettings = { from: "coarse", margin: 10 / 128, neighbours: 2, minArea: 0, jitter: 0.1 };
+
+interface Changes {
+  run?: Partial<Omit<RunOptions, StageName | "roi">>;
+  roi?: Partial<RoiSettings>;
+  every?: Partial<TrainOptions>;
+  coarse?: Partial<CoarseOptions>;
+  fine?: Partial<FineOptions>;
+  kidney?: Partial<FineOptions>;
+  masses?: Partial<FineOptions>;
+  tumor?: Partial<FineOptions>;
 }
 
-/** What lets a small network learn in a few hundred steps: PyTorch's initialisation, the prior, a high rate that falls to 0. */
-const quick: RunOptions = {
-  ...paper,
+/** The paper's settings with changes to the run, to every network, to the coarse one and to the fine ones. */
+function settings({ run = {}, roi: r = {}, every = {}, coarse: c = {}, fine: f = {}, ...stages }: Changes): RunOptions {
+  const stage = { ...fine, ...every, ...f };
+  return {
+    fractions: [8, 1, 1],
+    overfit: false,
+    seed: 0,
+    sourceSize: 256,
+    augment: augmentDefaults,
+    keepLargest: 2,
+    ...run,
+    roi: { ...roi, ...r },
+    coarse: { ...coarse, ...every, ...c },
+    kidney: { ...stage, ...stages.kidney },
+    masses: { ...stage, ...stages.masses },
+    // The tumor is looked for in regions of the masses network, which come closer to the reference than coarse ones.
+    tumor: { ...stage, predictedRois: 0, ...stages.tumor },
+  };
+}
+
+/** Small data sets gain from more of it: every slice rotated, both mirrors. */
+const augmentQuick: AugmentOptions = { ...augmentDefaults, rotate: 1 };
+
+/** What lets small networks learn in a few hundred steps: PyTorch's initialisation, the prior, a high rate that falls to 0. */
+const quick: Partial<TrainOptions> = {
+  channels: 1,
   width: 8,
   dropout: 0,
   init: "pytorch",
   prior: true,
   batch: 4,
-  lr: 1e-2,
+  lr: 5e-3,
   schedule: "cosine",
-  augment: mirrorOnly,
-  checkpointEvery: 5,
+  foreground: 0.75,
+  checkpointEvery: 50,
+};
+
+const quickFine: Partial<FineOptions> = {
+  discriminatorWidth: 4,
+  discriminatorDepth: 3,
+  discriminatorDropout: 0,
+  discriminatorLr: 1e-3,
 };
 
 export const presets: Readonly<Record<string, Preset>> = {
   phantom: {
-    about: "the built-in synthetic phantom with a network small enough for a CPU; minutes",
-    options: { ...quick, size: 64, depth: 3, epochs: 5, slicesPerEpoch: 120, fractions: [8, 2, 2] },
+    about: "the built-in synthetic phantom with networks small enough for a CPU; minutes",
+    options: settings({
+      run: { sourceSize: 128, fractions: [8, 2, 2], augment: augmentQuick },
+      every: { ...quick, size: 64, depth: 3, epochs: 5, slicesPerEpoch: 120, validationSlices: 64 },
+      fine: { ...quickFine, size: 32, epochs: 4, scales: 2, discriminatorDepth: 2 },
+    }),
   },
   demo: {
-    about: "a small network on real data; under ten minutes on four CPU cores",
-    options: { ...quick, epochs: 8, slicesPerEpoch: 400, validationSlices: 64 },
+    about: "the whole cascade with small networks on real data; under twenty minutes on four CPU cores",
+    options: settings({
+      run: { augment: augmentQuick },
+      roi: { minArea: QUICK_MIN_AREA },
+      every: { ...quick, epochs: 6, slicesPerEpoch: 400, validationSlices: 64 },
+      fine: quickFine,
+      kidney: { size: 96, epochs: 3 },
+      masses: { size: 48 },
+      tumor: { size: 48, epochs: 4 },
+    }),
+  },
+  fast: {
+    about: "the whole cascade, wider and longer; under ninety minutes on four CPU cores",
+    options: settings({
+      run: { augment: augmentQuick },
+      roi: { minArea: QUICK_MIN_AREA },
+      every: { ...quick, epochs: 8, slicesPerEpoch: 500, validationSlices: 128 },
+      coarse: { width: 16 },
+      fine: { ...quickFine, discriminatorWidth: 8 },
+      kidney: { size: 96, epochs: 4, width: 16 },
+      masses: { size: 64, epochs: 8 },
+      tumor: { size: 64, epochs: 6 },
+    }),
   },
   overfit: {
-    about: "trains and scores on the same cases: shows that the network learns, says nothing about new patients",
-    options: { ...quick, overfit: true, epochs: 30, batch: 3, augment: augmentNone, checkpointEvery: 50 },
+    about: "trains and scores on the same cases: shows that the networks learn, says nothing about new patients",
+    options: settings({
+      run: { overfit: true, augment: augmentNone },
+      every: { ...quick, lr: 1e-2, slicesPerEpoch: "all", epochs: 30, batch: 3 },
+      fine: { ...quickFine, size: 96 },
+    }),
   },
-  paper: {
-    about: "the coarse Res-UNet at the paper's size and length; needs a GPU",
-    options: paper,
+  msalds: {
+    about: "the paper's method at full size by the defended reading of its text; needs a GPU",
+    options: settings({}),
+  },
+  "msalds-paper": {
+    about: "the paper to the letter: a tenth of the learning rate after every epoch, which ends training early",
+    options: settings({ every: { gamma: 0.1 } }),
+  },
+  "msalds-release": {
+    about: "as the authors' published code: power 4, scalar cross entropy, raw logits for the discriminators",
+    options: settings({ run: { augment: augmentRelease }, fine: release }),
   },
 };
 
@@ -112,38 +183,4 @@ export function presetOptions(name: string): RunOptions {
   const preset = presets[name];
   if (!preset) throw new OptionError(`--preset must be one of ${Object.keys(presets).join(", ")}; got ${name}`);
   return structuredClone(preset.options);
-}
-
-/** Throws OptionError naming the first setting out of its range. */
-export function checkOptions(o: RunOptions): void {
-  const whole = (name: keyof RunOptions, low: number, high: number) => {
-    const value = o[name] as number;
-    if (!Number.isInteger(value) || value < low || value > high)
-      throw new OptionError(`--${dashed(name)} must be a whole number from ${low} to ${high}, got ${value}`);
-  };
-  const real = (name: keyof RunOptions, low: number, high: number) => {
-    const value = o[name] as number;
-    if (!(value >= low && value <= high))
-      throw new OptionError(`--${dashed(name)} must be from ${low} to ${high}, got ${value}`);
-  };
-  whole("size", 16, 1024);
-  whole("width", 1, 256);
-  whole("depth", 1, 6);
-  if (o.size % 2 ** o.depth !== 0)
-    throw new OptionError(`--size must be a multiple of ${2 ** o.depth} for --depth ${o.depth}, got ${o.size}`);
-  real("dropout", 0, 0.95);
-  whole("epochs", 1, 100_000);
-  whole("batch", 1, 1024);
-  real("lr", 1e-9, 10);
-  real("gamma", 1e-3, 1);
-  whole("slicesPerEpoch", 0, 10_000_000);
-  real("foreground", 0, 1);
-  whole("validationSlices", 0, 10_000_000);
-  whole("seed", 0, 0xffffffff);
-  whole("checkpointEvery", 1, 100_000);
-  whole("keepLargest", 0, 1000);
-}
-
-function dashed(name: string): string {
-  return name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 }

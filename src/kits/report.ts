@@ -1,111 +1,123 @@
-// What a run leaves for people to read: report.md and overlay pictures of the test cases.
+// What a run leaves for people to read: report.html and plots/. They are made from the files of the run folder and the
+// volumes of the test cases alone, so they can be made again at any time and are then the same.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { DataError } from "../errors.ts";
 import { writeFileAtomic } from "./atomic.ts";
-import type { SliceCache } from "./cache.ts";
-import { formatMetrics, type Metrics } from "./evaluate.ts";
+import { openDataset } from "./datasets/open.ts";
+import { datasets } from "./datasets/registry.ts";
+import type { CaseMetrics, Metrics } from "./evaluate.ts";
 import { regionNames } from "./metrics.ts";
-import { readImage, readLabels } from "./nifti.ts";
-import { contactSheet, encodePng, overlaySlice, pickSlices, sliceOf, type OverlayCase } from "./overlay.ts";
-import { describeData, type RunFacts } from "./run.ts";
-import type { TrainResult } from "./train.ts";
+import { svgFile } from "./plots.ts";
+import { stageCurves, violins, type Plot } from "./report/curves.ts";
+import type { Html } from "./report/html.ts";
+import { page, type CaseGroup } from "./report/page.ts";
+import { casePictures, type CaseSources } from "./report/pictures.ts";
+import { readRun, type RunFiles } from "./report/read.ts";
+import { scoredModels, worstFirst } from "./report/scores.ts";
+import { flatten } from "./report/settings.ts";
+import type { RunFacts } from "./run.ts";
 
-const SHEET_CASES = 12;
+export { writeOverlays } from "./report/pictures.ts";
 
-/** Writes overlays/case_XXXXX.png (its largest slice) per case, and overlays.png with the first twelve cases. */
-export async function writeOverlays(folder: string, cache: SliceCache, ids: readonly string[]): Promise<void> {
-  await mkdir(join(folder, "overlays"), { recursive: true });
-  for (const id of ids) {
-    const one = await loadCase(folder, cache, id);
-    const { largest } = pickSlices(one.reference.data, one.prediction.data, one.reference.shape);
-    await writeFileAtomic(join(folder, "overlays", `${id}.png`), encodePng(overlaySlice(sliceOf(one, largest))));
-  }
-  const shown = ids.slice(0, SHEET_CASES);
-  const sheet = await contactSheet(
-    (async function* () {
-      for (const id of shown) yield loadCase(folder, cache, id);
-    })(),
-  );
-  await writeFileAtomic(join(folder, "overlays.png"), encodePng(sheet));
+export interface ReportOptions {
+  /** Where CT and reference of the cases lie, such as a slice cache; default the data folder that run.json names. */
+  sources?: CaseSources;
+  /** Cases on the page: the worst, those about the median, the best; default 12, 4 and 4. All, if there are no more. */
+  cases?: { worst: number; median: number; best: number };
+  /** Width of a panel on the page in pixels; default 300. */
+  panel?: number;
 }
 
-async function loadCase(folder: string, cache: SliceCache, id: string): Promise<OverlayCase> {
-  const source = cache.caseById(id);
-  const image = await readImage(source.image);
-  const { shape } = image.header;
-  const reference = source.label ? (await readLabels(source.label)).data : new Uint8Array(image.data.length);
-  const prediction = (await readLabels(join(folder, "predictions", `${id}.nii.gz`))).data;
+/**
+ * Writes report.html and plots/*.svg in a run folder: from its run.json, metrics.json and predictions/, and from
+ * splits.json, log.jsonl, ablation.json, stages/coarse/metrics.json and stages/STAGE/confidence/ where they are. The
+ * page holds all that it shows: no script, no network. Returns its path.
+ * Throws DataError if a file that is needed is missing or damaged.
+ */
+export async function writeReport(folder: string, options: ReportOptions = {}): Promise<string> {
+  const run = await readRun(folder);
+  const sources = options.sources ?? (await dataSources(run.facts));
+  const groups = chooseCases(worstFirst(run.metrics.cases), options.cases ?? { worst: 12, median: 4, best: 4 });
+  const pictures = new Map<string, Html>();
+  for (const { id } of groups.flatMap(({ cases }) => cases)) {
+    pictures.set(id, await casePictures(folder, sources, id, options.panel ?? 300));
+  }
+  const scores = await violins(scoredModels(run.model, run.metrics, run.coarse));
+  const curves = new Map<string, Plot[]>();
+  for (const [stage, lines] of run.log) curves.set(stage, await stageCurves(stage, lines));
+  await mkdir(join(folder, "plots"), { recursive: true });
+  for (const { name, svg } of [...scores, ...[...curves.values()].flat()]) {
+    await writeFileAtomic(join(folder, "plots", `${name}.svg`), svgFile(svg));
+  }
+  const path = join(folder, "report.html");
+  const parts = { caveats: caveats(run.facts, run.metrics, coarseRole(run)), groups, pictures, scores, curves };
+  await writeFileAtomic(path, page(run, parts).text);
+  return path;
+}
+
+/** The volumes in the data folder of a run. */
+async function dataSources({ data }: RunFacts): Promise<CaseSources> {
+  const name = datasets.find(({ title }) => title === data.title)?.name;
+  const { cases } = await openDataset(data.root, { name });
+  const byId = new Map(cases.map((one) => [one.id, one]));
   return {
-    id,
-    image: { data: image.data, shape },
-    reference: { data: reference, shape },
-    prediction: { data: prediction, shape },
+    caseById(id) {
+      const found = byId.get(id);
+      if (!found)
+        throw new DataError(`${data.root}: must hold ${id}, which the run was scored on; give its folder back`);
+      return found;
+    },
   };
 }
 
-/** Writes report.md: what was run on which data, the scores, the losses. */
-export async function writeReport(
-  folder: string,
-  facts: RunFacts,
-  metrics: Metrics,
-  trained: TrainResult,
-): Promise<void> {
-  await writeFileAtomic(join(folder, "report.md"), reportText(facts, metrics, trained));
-}
-
-/** What a reader must know beside the scores of this run. */
-export function caveats({ data, split, options }: RunFacts, metrics: Metrics): string[] {
+/**
+ * What a reader must know beside the scores of this run. `coarse`: whether scores of the coarse network stand beside
+ * those of `metrics`, or `metrics` is of the coarse network alone.
+ */
+export function caveats(run: RunFacts, metrics: Metrics, coarse: "none" | "beside" | "alone" = "none"): string[] {
   const lines: string[] = [];
-  if (data.synthetic) lines.push("The data are synthetic: these scores say nothing about patients.");
-  if (split.overfit)
+  const { cases } = metrics;
+  if (run.data.synthetic) lines.push("The data are synthetic: these scores say nothing about patients.");
+  if (run.split.overfit)
     lines.push(
       "Overfit check: training and test cases are the same; the score shows that the network can learn, not how it does on new patients.",
     );
-  lines.push(
-    "The coarse network has no class for cysts: its masses are written with the tumor label, so its tumor scores compare masses with tumors.",
-  );
-  const absent = regionNames.filter((name) => metrics.cases.every((c) => c[name].reference === 0));
+  if (cases.length < 10)
+    lines.push(`Few test cases (${cases.length}): a mean over them can change much with the next ones.`);
+  if (coarse !== "none")
+    lines.push(
+      `The coarse network has no class for cysts: its masses are written with the tumor label, so ${
+        coarse === "alone" ? "its tumor scores compare" : 'the tumor row of "coarse alone" compares'
+      } masses with tumors.`,
+    );
+  const absent = regionNames.filter((name) => cases.every((c) => c[name].reference === 0));
   if (absent.length > 0)
     lines.push(
       `No case has ${absent.join(" or ")} in its reference; by the KiTS rule a prediction without any scores 1 there.`,
     );
-  if (options.keepLargest > 0) lines.push(`Predictions keep the ${options.keepLargest} largest components.`);
+  const kept = flatten(run.options, "").find(([path]) => /(^|\.)keepLargest$/.test(path))?.[1];
+  if (Number(kept) > 0) lines.push(`Predictions keep the ${kept} largest components.`);
   return lines;
 }
 
-function reportText(facts: RunFacts, metrics: Metrics, trained: TrainResult): string {
-  const { options, adapter, split } = facts;
-  const epochs = trained.epochs.map(
-    (e) =>
-      `| ${e.epoch} | ${e.lr.toExponential(2)} | ${e.trainLoss.toFixed(4)} | ${e.validationLoss.toFixed(4)} | ${e.validationDice.kidney.toFixed(3)} | ${e.validationDice.mass.toFixed(3)} | ${e.imagesPerSecond.toFixed(1)} |`,
-  );
-  const seconds = Object.entries(facts.seconds ?? {})
-    .map(([stage, s]) => `${stage} ${s.toFixed(0)} s`)
-    .join(", ");
-  return `# Coarse kidney segmentation: ${facts.preset}
+/** Whose scores those of the run are, for the caveats. */
+function coarseRole({ model, coarse }: RunFiles): "none" | "beside" | "alone" {
+  if (model === "coarse network") return "alone";
+  return coarse ? "beside" : "none";
+}
 
-- **Data**: ${describeData(facts.data)} (licence: ${facts.data.license})
-- **Split by case**: ${split.train.length} train, ${split.val.length} validation, ${split.test.length} test (seed ${split.seed})
-- **Network**: ${options.model}, width ${options.width}, depth ${options.depth}, ${trained.parameters.toLocaleString("en")} parameters, ${options.size} x ${options.size} slices
-- **Training**: ${options.epochs} epochs, batch ${options.batch}, Adam ${options.lr} (${options.schedule}), best epoch ${trained.best.epoch} by validation loss
-- **Adapter**: ${adapter.name} (${adapter.driver})${adapter.software ? ", a software adapter" : ""}; ${seconds}
-
-\`\`\`
-${formatMetrics(metrics)}
-\`\`\`
-
-${caveats(facts, metrics)
-  .map((line) => `> ${line}`)
-  .join("\n>\n")}
-
-![image, reference, prediction](overlays.png)
-
-Each line is a test case: its slice of largest reference area, then the slice with most errors; image, reference, prediction. Kidney red,
-mass (tumor or cyst) blue in predictions; tumor blue and cyst green in references; the light outline in a prediction is the reference.
-
-| epoch | learning rate | train loss | validation loss | pixel Dice kidney | mass | images/s |
-| --- | --- | --- | --- | --- | --- | --- |
-${epochs.join("\n")}
-`;
+function chooseCases(
+  ordered: CaseMetrics[],
+  { worst, median, best }: NonNullable<ReportOptions["cases"]>,
+): CaseGroup[] {
+  if (ordered.length <= worst + median + best) return [{ title: "", cases: ordered }];
+  const last = ordered.length - best;
+  const middle = Math.max(worst, Math.min(last - median, Math.round((ordered.length - median) / 2)));
+  return [
+    { title: `The ${worst} worst`, cases: ordered.slice(0, worst) },
+    { title: `${median} about the median`, cases: ordered.slice(middle, middle + median) },
+    { title: `The ${best} best`, cases: ordered.slice(last) },
+  ].filter(({ cases }) => cases.length > 0);
 }

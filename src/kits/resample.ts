@@ -1,7 +1,9 @@
-// From the network's grid back to the slice: probabilities bilinearly, then argmax; labels by nearest neighbour.
+// From the network's grid back to the slice: probabilities bilinearly, then argmax; labels by nearest neighbour. A
+// network that saw a region of interest only goes back with restoreRoi.
 // Pixel centres follow PyTorch's align_corners=false: source = (target + 0.5) * from / to - 0.5.
 
 import { OptionError, ShapeError } from "../errors.ts";
+import { checkRoi, type Roi } from "./roi.ts";
 
 /** Height and width in pixels. */
 export type Size = readonly [height: number, width: number];
@@ -122,6 +124,76 @@ export function restoreLabels(probabilities: ArrayLike<number>, options: Restore
   return out;
 }
 
+/**
+ * What restoreRoi writes for a probability p: "value" p itself, "mask" 1 where p >= 0.5 and else 0, "byte"
+ * round(255 * p) but at least 1, so that 0 means outside the region.
+ */
+export type RoiOutput = "value" | "mask" | "byte";
+
+export interface RestoreRoiOptions<T> {
+  /** The slice's own size. */
+  to: Size;
+  /** Where the slice goes: Float32Array for "value", Uint8Array for "mask" and "byte". */
+  out: T;
+  /** First element written in `out`: slice * H * W when a volume is filled slice by slice. */
+  offset?: number;
+  /** Default "value". */
+  write?: RoiOutput;
+}
+
+/**
+ * Puts the prediction for a region of interest back on the slice's own grid: bilinear samples at the pixel centres that
+ * lie inside the region, 0 outside. The way back of roiCropper. `probability`: [R, R] covering the square `roi`, whose
+ * fractions are of the height and of the width. Writes [H, W] values to `out` at `offset` and returns `out`; no other
+ * plane is made. Throws ShapeError if the sizes do not fit, OptionError for a region without area or a float
+ * "value" asked for in bytes.
+ */
+export function restoreRoi<T extends Float32Array | Uint8Array>(
+  probability: ArrayLike<number>,
+  roi: Roi,
+  options: RestoreRoiOptions<T>,
+): T {
+  const { to, out, offset = 0, write = "value" } = options;
+  checkRoi("restoreRoi", roi);
+  const R = Math.round(Math.sqrt(probability.length));
+  if (R < 1 || R * R !== probability.length) {
+    throw new ShapeError(`restoreRoi: probability must be a square plane [R, R], found ${probability.length} values`);
+  }
+  planeCount("restoreRoi", probability.length, [R, R], to);
+  const [H, W] = to;
+  if (!(Number.isInteger(offset) && offset >= 0) || offset + H * W > out.length) {
+    throw new ShapeError(`restoreRoi: out must hold [${to}] values from ${offset}, found ${out.length} elements`);
+  }
+  if ((write === "value") !== out instanceof Float32Array) {
+    const [wanted, found] = write === "value" ? ["Float32Array", "Uint8Array"] : ["Uint8Array", "Float32Array"];
+    throw new OptionError(`restoreRoi: out must be a ${wanted} for write "${write}", found a ${found}`);
+  }
+  const rows = linearTaps(R, H, roi.y, roi.side);
+  const columns = linearTaps(R, W, roi.x, roi.side);
+  const [top, bottom] = pixelsInside(H, roi.y, roi.side);
+  const [left, right] = pixelsInside(W, roi.x, roi.side);
+  out.fill(0, offset, offset + H * W);
+  for (let y = top; y < bottom; y++) {
+    const low = rows.low[y] * R;
+    const high = rows.high[y] * R;
+    for (let x = left; x < right; x++) {
+      const p = blend(probability, low, high, rows.weight[y], columns, x);
+      out[offset + y * W + x] = write === "value" ? p : write === "mask" ? (p >= 0.5 ? 1 : 0) : byteOf(p);
+    }
+  }
+  return out;
+}
+
+function byteOf(p: number): number {
+  return Math.max(1, Math.min(255, Math.round(255 * p)));
+}
+
+/** The pixels [first, last + 1] of an axis of `size` whose centres lie in [start, start + side) of it. */
+function pixelsInside(size: number, start: number, side: number): [number, number] {
+  const first = Math.max(0, Math.ceil(start * size - 0.5));
+  return [first, Math.max(first, Math.min(size, Math.ceil((start + side) * size - 0.5)))];
+}
+
 /** One bilinear sample: `top` and `bottom` are the offsets of the two rows, `wy` the weight of the lower one. */
 function blend(src: ArrayLike<number>, top: number, bottom: number, wy: number, columns: Taps, x: number): number {
   const low = columns.low[x];
@@ -132,10 +204,12 @@ function blend(src: ArrayLike<number>, top: number, bottom: number, wy: number, 
   return a * (1 - wy) + b * wy;
 }
 
-function linearTaps(from: number, to: number): Taps {
+/** Taps of an axis of `from` pixels that covers [start, start + side) of the target's axis; the whole if left out. */
+function linearTaps(from: number, to: number, start = 0, side = 1): Taps {
   const taps = { low: new Int32Array(to), high: new Int32Array(to), weight: new Float64Array(to) };
   for (let i = 0; i < to; i++) {
-    const at = Math.max(0, ((i + 0.5) * from) / to - 0.5); // the first half pixel repeats the edge
+    // The first half pixel repeats the edge.
+    const at = Math.max(0, ((i + 0.5 - start * to) * from) / (side * to) - 0.5);
     const low = Math.min(Math.floor(at), from - 1);
     taps.low[i] = low;
     taps.high[i] = Math.min(low + 1, from - 1);

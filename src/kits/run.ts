@@ -1,17 +1,18 @@
 // The run folder: run.json says what was run and whether it finished, log.jsonl grows by a line per epoch.
 
 import { existsSync } from "node:fs";
-import { appendFile, mkdir } from "node:fs/promises";
+import { appendFile, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
-import { writeJsonAtomic } from "./atomic.ts";
+import { readJson, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
 import type { CacheIndex } from "./cache.ts";
-import type { RunOptions } from "./presets.ts";
+import type { RunOptions } from "./options.ts";
 import type { Split } from "./split.ts";
+import type { TrainResult } from "./train.ts";
 
-/** run.json. `status` is "finished" only when every file of the run is complete. */
+/** run.json. `status` is "finished" only when every file of the run is complete, "partial" while networks are to be trained. */
 export interface RunFacts {
-  status: "running" | "finished" | "failed";
+  status: "running" | "partial" | "finished" | "failed";
   error?: string;
   wgrad: string;
   node: string;
@@ -31,8 +32,10 @@ export interface RunFacts {
   split: Split;
   started: string;
   finished?: string;
+  /** Per step of the run, training and prediction of a stage together. */
   seconds?: Record<string, number>;
-  parameters?: number;
+  /** Per network; "absent" if no training case shows what it looks for. */
+  trained?: Record<string, TrainResult | "absent">;
 }
 
 /** What the data of a cache are, for run.json and the report. */
@@ -47,12 +50,24 @@ export function describeData({ title, root, synthetic, note, cases, slices }: Ru
   return `${kind}, ${cases} cases, ${slices} axial slices${note ? `; ${note}` : ""}`;
 }
 
-/** A folder for a new run. Throws DataError when it already holds one, unless `overwrite`. */
+/** What a run makes, and another run in the same folder replaces. */
+const MADE = ["checkpoints", "stages", "predictions", "plots", "overlays", "log.jsonl", "metrics.json", "report.html"];
+
+/** A folder for a new run. Throws DataError when it already holds one, unless `overwrite`, which removes that one. */
 export async function openRunFolder(folder: string, overwrite: boolean): Promise<void> {
-  if (existsSync(join(folder, "run.json")) && !overwrite) {
-    throw new DataError(`${folder} already holds a run; choose another --out, or add --overwrite to replace it`);
+  if (existsSync(join(folder, "run.json"))) {
+    if (!overwrite)
+      throw new DataError(
+        `${folder} already holds a run; choose another --out, add --overwrite to replace it, or --stages to run some of it again`,
+      );
+    for (const name of MADE) await rm(join(folder, name), { recursive: true, force: true });
   }
   await mkdir(join(folder, "checkpoints"), { recursive: true });
+}
+
+/** The facts of the run in a folder. Throws DataError if there is none. */
+export async function loadFacts(folder: string): Promise<RunFacts> {
+  return readJson<RunFacts>(join(folder, "run.json"), "run all stages there first");
 }
 
 export async function saveFacts(folder: string, facts: RunFacts): Promise<void> {
@@ -62,6 +77,15 @@ export async function saveFacts(folder: string, facts: RunFacts): Promise<void> 
 /** Appends one line to log.jsonl. */
 export async function logLine(folder: string, line: object): Promise<void> {
   await appendFile(join(folder, "log.jsonl"), `${JSON.stringify(line)}\n`);
+}
+
+/** Removes the lines of stages that are about to be trained again. */
+export async function forgetLog(folder: string, stages: readonly string[]): Promise<void> {
+  const path = join(folder, "log.jsonl");
+  if (!existsSync(path)) return;
+  const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
+  const kept = lines.filter((line) => !stages.includes((JSON.parse(line) as { stage: string }).stage));
+  await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(""));
 }
 
 /** The first free of `base`, `base-2`, `base-3`, ... */

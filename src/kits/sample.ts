@@ -1,19 +1,31 @@
-// Which slices make an epoch, and their batches: read from the cache, augmented, normalised. A pure function of (seed, epoch).
+// Which slices make an epoch, and their batches: read, cut, augmented, normalised. A pure function of (seed, epoch).
 
 import { Rng } from "../random.ts";
 import { augment, augmentRng, type AugmentOptions } from "./augment.ts";
 import type { SliceCache } from "./cache.ts";
+import { roiCropper } from "./crop.ts";
+import type { TrainOptions } from "./options.ts";
+import { jitterRoi, type CaseRois } from "./roi.ts";
+import type { Stage } from "./stages.ts";
 
-/** One batch on the host: `images` [n, 1, size, size] in [0, 1], `labels` [n, size, size] classes. */
+/** One batch on the host: `images` [n, 1, size, size] in [0, 1], `labels` [n, size, size] classes of the stage. */
 export interface Batch {
   readonly images: Float32Array<ArrayBuffer>;
   readonly labels: Int32Array<ArrayBuffer>;
   readonly count: number;
 }
 
-/** Class of each label value; the coarse network does not tell tumour from cyst. */
-export const COARSE_CLASSES = ["background", "kidney", "mass"] as const;
-export const coarseClassOf = (label: number): number => Math.min(label, 2);
+/** Slices as one network sees them. */
+export interface SliceSource {
+  /** Rows and columns of what is read. */
+  readonly size: number;
+  readonly stage: Stage;
+  readonly cache: SliceCache;
+  /** Slices of `cases` that this network can be shown. */
+  slicesOf(cases: readonly string[]): number[];
+  /** Copies image and label of a slice, [size, size] each. `rng` draws a training region; null takes the prediction's. */
+  read(slice: number, image: Uint8Array, label: Uint8Array, rng: Rng | null): void;
+}
 
 /** The cache's slices of some cases. */
 export function slicesOf(cache: SliceCache, ids: readonly string[]): number[] {
@@ -23,37 +35,115 @@ export function slicesOf(cache: SliceCache, ids: readonly string[]): number[] {
   });
 }
 
-/** Those of `slices` that show any label. */
-export function foregroundSlices(cache: SliceCache, slices: readonly number[]): number[] {
-  const shown = new Set(
-    cache.index.cases.flatMap((c) =>
-      c.labelCounts.flatMap((counts, s) => (counts.slice(1).some((n) => n > 0) ? [c.first + s] : [])),
-    ),
-  );
-  return slices.filter((s) => shown.has(s));
+/** Whole slices of a cache of the network's own size. */
+export function wholeSlices(cache: SliceCache, stage: Stage): SliceSource {
+  return {
+    size: cache.size,
+    stage,
+    cache,
+    slicesOf: (cases) => slicesOf(cache, cases),
+    read: (slice, image, label) => {
+      cache.readImage(slice, image);
+      cache.readLabel(slice, label);
+    },
+  };
 }
 
-export interface EpochOptions {
-  readonly seed: number;
-  readonly slicesPerEpoch: number;
-  readonly foreground: number;
+/** Regions of interest of cases, by id. */
+export type RoisByCase = Readonly<Record<string, CaseRois>>;
+
+export interface RoiSlicesOptions {
+  readonly size: number;
+  /** Regions around the reference. */
+  readonly reference: RoisByCase;
+  /** Regions that the stage before predicts, as far as they are known. */
+  readonly predicted: RoisByCase;
+  /** Chance that a training region is a predicted one. */
+  readonly predictedRois: number;
+  readonly jitter: number;
 }
 
 /**
- * The slices of one epoch in training order. With `slicesPerEpoch` 0 all of them, shuffled; otherwise that many, of which
- * the share `foreground` is drawn from slices with labels and the rest from all, each pool without repetition until it is used up.
+ * Regions of interest of a finer cache. Training takes the reference's region or, by chance, the predicted one, and
+ * moves it a little; otherwise it is the predicted one, and the reference's where none is known.
+ */
+export function roiSlices(cache: SliceCache, stage: Stage, options: RoiSlicesOptions): SliceSource {
+  const { size, jitter, predictedRois } = options;
+  const crop = roiCropper(cache.size, size);
+  const [image, label] = [new Uint8Array(cache.size ** 2), new Uint8Array(cache.size ** 2)];
+  const reference = bySlice(cache, options.reference);
+  const predicted = bySlice(cache, options.predicted);
+  const roiOf = (slice: number, rng: Rng | null) => {
+    if (!rng) return predicted.get(slice) ?? reference.get(slice)!;
+    const [first, second] = rng.uniform() < predictedRois ? [predicted, reference] : [reference, predicted];
+    return jitterRoi((first.get(slice) ?? second.get(slice))!, rng, jitter);
+  };
+  return {
+    size,
+    stage,
+    cache,
+    slicesOf: (cases) => slicesOf(cache, cases).filter((s) => reference.has(s) || predicted.has(s)),
+    read: (slice, imageOut, labelOut, rng) => {
+      const roi = roiOf(slice, rng);
+      cache.readImage(slice, image);
+      cache.readLabel(slice, label);
+      crop.image(image, roi, imageOut);
+      crop.label(label, roi, labelOut);
+    },
+  };
+}
+
+function bySlice(cache: SliceCache, rois: RoisByCase): Map<number, NonNullable<CaseRois[number]>> {
+  return new Map(
+    Object.entries(rois).flatMap(([id, list]) =>
+      list.flatMap((roi, s) => (roi ? [[cache.caseById(id).first + s, roi] as const] : [])),
+    ),
+  );
+}
+
+/** Pixels of each class of the stage per slice of the cache. */
+export function classCounts({ cache, stage }: Pick<SliceSource, "cache" | "stage">): number[][] {
+  return cache.index.cases.flatMap(({ labelCounts }) =>
+    labelCounts.map((counts) => {
+      const classes = stage.classes.map(() => 0);
+      counts.forEach((n, label) => (classes[stage.classOf(label)] += n));
+      return classes;
+    }),
+  );
+}
+
+/** Those of `slices` that show what the stage looks for. */
+export function targetSlices(source: Pick<SliceSource, "cache" | "stage">, slices: readonly number[]): number[] {
+  const counts = classCounts(source);
+  return slices.filter((s) => counts[s].slice(1).some((n) => n > 0));
+}
+
+export interface EpochOptions extends Pick<TrainOptions, "slicesPerEpoch" | "foreground"> {
+  readonly seed: number;
+}
+
+/**
+ * The slices of one epoch in training order, of `slices` and those of them that show the target. With `slicesPerEpoch`
+ * "all" each once; with a number or "organ" the share `foreground` comes from `targets` and the rest from all, each pool
+ * without repetition until it is used up.
  */
 export function epochOrder(
-  cache: SliceCache,
   slices: readonly number[],
+  targets: readonly number[],
   epoch: number,
   { seed, slicesPerEpoch, foreground }: EpochOptions,
 ): number[] {
   const rng = new Rng(seed, "epoch").fork(epoch);
-  if (slicesPerEpoch === 0) return rng.shuffle(slices);
-  const labelled = foregroundSlices(cache, slices);
-  const wanted = labelled.length > 0 ? Math.round(slicesPerEpoch * foreground) : 0;
-  return rng.shuffle([...draw(labelled, wanted, rng), ...draw(slices, slicesPerEpoch - wanted, rng)]);
+  if (slicesPerEpoch === "all") return rng.shuffle(slices);
+  const share = targets.length > 0 ? foreground : 0;
+  const total = slicesPerEpoch === "organ" ? organEpoch(slices.length, targets.length, share) : slicesPerEpoch;
+  const wanted = Math.round(total * share);
+  return rng.shuffle([...draw(targets, wanted, rng), ...draw(slices, total - wanted, rng)]);
+}
+
+/** Slices of an epoch in which every target slice is seen once. */
+function organEpoch(slices: number, targets: number, share: number): number {
+  return share > 0 ? Math.round(targets / share) : slices;
 }
 
 function draw(pool: readonly number[], count: number, rng: Rng): number[] {
@@ -62,26 +152,29 @@ function draw(pool: readonly number[], count: number, rng: Rng): number[] {
   return out;
 }
 
-/** Reads `slices` into a batch; with `augmentation`, each is augmented by the random numbers of (seed, epoch, place in the epoch). */
-export function readBatch(
-  cache: SliceCache,
-  slices: readonly number[],
-  augmentation?: { options: AugmentOptions; seed: number; epoch: number; place: number },
-): Batch {
-  const { size } = cache;
+/** What a training batch is drawn by: each slice has the random numbers of (seed, epoch, place in the epoch). */
+export interface Drawing {
+  readonly augment: AugmentOptions;
+  readonly seed: number;
+  readonly epoch: number;
+  readonly place: number;
+}
+
+/** Reads `slices` into a batch; with `drawing`, regions are drawn and slices augmented. */
+export function readBatch(source: SliceSource, slices: readonly number[], drawing?: Drawing): Batch {
+  const { size, stage } = source;
   const plane = size * size;
   const images = new Float32Array(slices.length * plane);
   const labels = new Int32Array(slices.length * plane);
+  const classes = Uint8Array.from({ length: 256 }, (_, label) => stage.classOf(label));
   slices.forEach((slice, i) => {
-    const source = { image: new Uint8Array(plane), label: new Uint8Array(plane), height: size, width: size };
-    cache.readImage(slice, source.image);
-    cache.readLabel(slice, source.label);
-    const made = augmentation
-      ? augment(source, augmentRng(augmentation.seed, augmentation.epoch, augmentation.place + i), augmentation.options)
-      : source;
+    const read = { image: new Uint8Array(plane), label: new Uint8Array(plane), height: size, width: size };
+    const rng = drawing && augmentRng(drawing.seed, drawing.epoch, drawing.place + i);
+    source.read(slice, read.image, read.label, rng?.fork("region") ?? null);
+    const made = rng ? augment(read, rng, drawing.augment) : read;
     for (let p = 0; p < plane; p++) {
       images[i * plane + p] = made.image[p] / 255;
-      labels[i * plane + p] = coarseClassOf(made.label[p]);
+      labels[i * plane + p] = classes[made.label[p]];
     }
   });
   return { images, labels, count: slices.length };

@@ -1,188 +1,174 @@
-// Trains the coarse network: epochs of steps, a validation loss after each, the best and the periodic checkpoints.
+// Trains one network: epochs of steps, a validation loss after each, the best and the periodic checkpoints. What a step
+// does is the network's business; this loop draws the batches, watches the numbers and writes the files.
 
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
-import { argmax, backward, diceCrossEntropy, hostTensor, noGrad, step, type Tensor } from "../index.ts";
-import {
-  initNormal,
-  initPrior,
-  loadSafetensors,
-  loadStateDict,
-  parameterCount,
-  parameters,
-  saveSafetensors,
-  setTraining,
-  stateDict,
-} from "../nn/index.ts";
-import { buildModel, type SegmentationModel } from "../nn/models/index.ts";
-import { Adam } from "../nn/optim.ts";
-import { cosineAnnealingLR, stepLR } from "../nn/schedule.ts";
-import { Rng } from "../random.ts";
-import type { SliceCache } from "./cache.ts";
+import { noGrad, step } from "../index.ts";
+import { loadSafetensors, loadStateDict, saveSafetensors, stateDict } from "../nn/index.ts";
+import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
+import type { AugmentOptions } from "./augment.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
-import type { RunOptions } from "./presets.ts";
+import { imagesOf, labelsOf, type ClassFrequencies, type Network } from "./network.ts";
+import type { TrainOptions } from "./options.ts";
 import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
 import { logLine } from "./run.ts";
-import {
-  COARSE_CLASSES,
-  coarseClassOf,
-  epochOrder,
-  foregroundSlices,
-  readBatch,
-  slicesOf,
-  type Batch,
-} from "./sample.ts";
-import type { Split } from "./split.ts";
+import { epochOrder, readBatch, targetSlices, type SliceSource } from "./sample.ts";
 
 /** One line of log.jsonl. Dice is over all validation pixels at the network's size: a guide, not a score. */
 export interface EpochLog {
+  stage: string;
   epoch: number;
+  epochs: number;
   lr: number;
   trainLoss: number;
   validationLoss: number;
-  validationDice: { kidney: number; mass: number };
+  validationDice: Record<string, number>;
   imagesPerSecond: number;
   seconds: number;
+  /** Means over the epoch's steps, per scale from full resolution down. */
+  generator?: ScaleTerms[];
+  discriminator?: ScaleTerms[];
+  warnings?: string[];
 }
 
+/** What is known of a trained network; part of run.json. */
 export interface TrainResult {
   best: { epoch: number; validationLoss: number };
-  epochs: EpochLog[];
-  parameters: number;
+  epochs: number;
+  images: number;
+  seconds: number;
+  parameters: { network: number; discriminators: number };
 }
 
-/** The untrained coarse network of a run: one grey channel in, background, kidney and mass out. */
-export function coarseModel(options: RunOptions, cache: SliceCache, split: Split): SegmentationModel {
-  const { width, depth, dropout, seed } = options;
-  const model = buildModel(options.model, {
-    inChannels: 1,
-    classes: COARSE_CLASSES.length,
-    width,
-    depth,
-    dropout,
-    rng: new Rng(seed, "init"),
+export interface TrainJob {
+  /** Batches are read from here; its stage names the network. */
+  readonly source: SliceSource;
+  readonly train: readonly string[];
+  readonly val: readonly string[];
+  readonly options: TrainOptions;
+  readonly augment: AugmentOptions;
+  readonly seed: number;
+  /** The run folder: log.jsonl and checkpoints/<stage>/ go there. */
+  readonly folder: string;
+  readonly mode: ProgressMode;
+}
+
+/** Slices of the first epoch that the prior is counted in. */
+const PRIOR_SLICES = 256;
+
+/** Pixels of each class in the first training slices, as the network will see them. */
+export function classFrequencies({ source, train, options, augment, seed }: TrainJob): ClassFrequencies {
+  const slices = source.slicesOf(train);
+  const order = epochOrder(slices, targetSlices(source, slices), 0, { ...options, seed }).slice(0, PRIOR_SLICES);
+  const counts = source.stage.classes.map(() => 0);
+  order.forEach((slice, place) => {
+    const { labels } = readBatch(source, [slice], { augment, seed, epoch: 0, place });
+    for (const c of labels) counts[c]++;
   });
-  if (options.init === "normal") initNormal(model, new Rng(seed, "init normal"));
-  if (options.prior) initPrior(model.classifier, classFrequencies(cache, split.train));
-  return model;
-}
-
-/** Pixels of each coarse class in the slices of some cases. */
-function classFrequencies(cache: SliceCache, ids: readonly string[]): number[] {
-  const counts = COARSE_CLASSES.map(() => 0);
-  for (const slice of ids.flatMap((id) => cache.caseById(id).labelCounts))
-    slice.forEach((n, label) => (counts[coarseClassOf(label)] += n));
   return counts;
 }
 
-/** Adam's learning rate in `epoch`, counted from 0. */
-export function learningRate({ lr, schedule, gamma, epochs }: RunOptions, epoch: number): number {
-  if (schedule === "constant") return lr;
-  if (schedule === "step") return stepLR(lr, { stepSize: 1, gamma })(epoch);
-  return cosineAnnealingLR(lr, { tMax: epochs })(epoch);
-}
-
 /**
- * Trains on the cases of `split.train` and writes log.jsonl and checkpoints/ in `folder`: best.safetensors (smallest
- * validation loss), last.safetensors and epoch-NNNN.safetensors. The model ends with the best weights.
- * Throws WgradError naming epoch and step when the loss is no longer finite.
+ * Trains `network` and writes log.jsonl and checkpoints/<stage>/ in the run folder: best.safetensors (smallest
+ * validation loss), last.safetensors and epoch-NNNN.safetensors, and beside each the discriminators. The network ends
+ * with the best weights. Throws WgradError naming epoch and step when the loss is no longer finite.
  */
-export async function train(
-  model: SegmentationModel,
-  cache: SliceCache,
-  split: Split,
-  options: RunOptions,
-  folder: string,
-  mode: ProgressMode,
-): Promise<TrainResult> {
-  const slices = slicesOf(cache, split.train);
-  const validation = validationSlices(cache, split, options);
-  const optimizer = new Adam(parameters(model), { lr: options.lr });
-  const perEpoch = batchesOf(epochOrder(cache, slices, 0, options), options.batch).length * options.batch;
-  const progress = startProgress({ label: "train", total: options.epochs * perEpoch, mode });
-  const result: TrainResult = {
-    best: { epoch: -1, validationLoss: Infinity },
-    epochs: [],
-    parameters: parameterCount(model),
-  };
+export async function train(network: Network, job: TrainJob): Promise<TrainResult> {
+  const { source, options, folder, mode } = job;
+  const { name } = source.stage;
+  const started = performance.now();
+  const slices = source.slicesOf(job.train);
+  const targets = targetSlices(source, slices);
+  const validation = validationSlices(job);
+  const order = (epoch: number) =>
+    batchesOf(epochOrder(slices, targets, epoch, { ...options, seed: job.seed }), options.batch);
+  const perEpoch = order(0).reduce((n, batch) => n + batch.length, 0);
+  const checkpoints = join(folder, "checkpoints", name);
+  await mkdir(checkpoints, { recursive: true });
+  const progress = startProgress({ label: `train ${name}`, total: options.epochs * perEpoch, mode });
+  let best = { epoch: -1, validationLoss: Infinity };
   try {
     for (let epoch = 0; epoch < options.epochs; epoch++) {
-      const started = performance.now();
-      optimizer.lr = learningRate(options, epoch);
-      const trainLoss = await trainEpoch(model, optimizer, cache, slices, options, epoch, progress);
-      const seconds = (performance.now() - started) / 1000;
-      const checked = await validate(model, cache, validation, options.batch);
+      network.setEpoch(epoch);
+      const trained = await trainEpoch(network, job, order(epoch), epoch, progress);
+      const checked = await validate(network, source, validation, options.batch);
       const log: EpochLog = {
+        stage: name,
         epoch: epoch + 1,
-        lr: optimizer.lr,
-        trainLoss,
+        epochs: options.epochs,
+        lr: network.lr,
+        trainLoss: trained.loss,
         ...checked,
-        imagesPerSecond: perEpoch / seconds,
-        seconds,
+        imagesPerSecond: perEpoch / trained.seconds,
+        seconds: trained.seconds,
+        ...trained.terms,
       };
-      result.epochs.push(log);
+      const improved = log.validationLoss < best.validationLoss;
+      if (improved) best = { epoch: log.epoch, validationLoss: log.validationLoss };
       await logLine(folder, log);
-      progress.log(describeEpoch(log, options.epochs));
-      await saveCheckpoints(model, folder, log, result, options);
+      progress.log(describeEpoch(log));
+      for (const warning of log.warnings ?? []) progress.log(`warning: ${name}: ${warning}`);
+      await saveCheckpoints(network, checkpoints, log, improved, options.checkpointEvery);
     }
   } finally {
     progress.stop();
   }
-  loadStateDict(model, (await loadSafetensors(join(folder, "checkpoints", "best.safetensors"))).tensors);
-  return result;
+  await loadNetwork(network, folder, name);
+  const seconds = (performance.now() - started) / 1000;
+  return { best, epochs: options.epochs, images: options.epochs * perEpoch, seconds, parameters: network.parameterCounts };
 }
 
-/** Mean training loss of one epoch. */
+interface EpochResult {
+  loss: number;
+  seconds: number;
+  terms: Pick<EpochLog, "generator" | "discriminator" | "warnings">;
+}
+
 async function trainEpoch(
-  model: SegmentationModel,
-  optimizer: Adam,
-  cache: SliceCache,
-  slices: readonly number[],
-  options: RunOptions,
+  network: Network,
+  { source, augment, seed, options }: TrainJob,
+  batches: readonly number[][],
   epoch: number,
   progress: Progress,
-): Promise<number> {
-  setTraining(model, true);
-  const losses: Promise<number>[] = [];
-  const { seed, augment } = options;
-  for (const [i, group] of batchesOf(epochOrder(cache, slices, epoch, options), options.batch).entries()) {
-    const batch = readBatch(cache, group, { options: augment, seed, epoch, place: i * options.batch });
-    const loss = await trainStep(model, optimizer, batch, cache.size);
-    losses.push(checkedLoss(loss, epoch, i)); // read without waiting: the GPU goes on with the next step
-    const shown = await losses[Math.max(0, i - 1)];
-    progress.increment(group.length, { loss: shown.toFixed(4), epoch: `${epoch + 1}/${options.epochs}` });
+): Promise<EpochResult> {
+  network.setTraining(true);
+  const started = performance.now();
+  const steps: Promise<number[]>[] = [];
+  let names: readonly string[] = [];
+  for (const [i, group] of batches.entries()) {
+    const batch = readBatch(source, group, { augment, seed, epoch, place: i * options.batch });
+    const terms = await network.trainStep(batch);
+    names = terms.names;
+    // Read without waiting, so that the GPU goes on with the next step; one step behind is the furthest.
+    steps.push(terms.values.read().then((values) => checkedTerms(values, names, epoch, i)));
+    const [loss] = await steps[Math.max(0, i - 1)];
+    progress.increment(group.length, { loss: loss.toFixed(4), epoch: `${epoch + 1}/${options.epochs}` });
   }
-  const values = await Promise.all(losses);
-  return values.reduce((a, b) => a + b, 0) / values.length;
+  const means = meanTerms(names, await Promise.all(steps));
+  const seconds = (performance.now() - started) / 1000;
+  const { loss, generator, discriminator } = means;
+  if (discriminator.length === 0 && generator.length === 0) return { loss, seconds, terms: {} };
+  const warnings = collapseWarnings(generator, discriminator);
+  return {
+    loss,
+    seconds,
+    terms: {
+      generator,
+      ...(discriminator.length > 0 ? { discriminator } : {}),
+      ...(warnings.length > 0 ? { warnings } : {}),
+    },
+  };
 }
 
-async function checkedLoss(loss: Tensor, epoch: number, index: number): Promise<number> {
-  const value = await loss.item();
-  if (!Number.isFinite(value)) {
+function checkedTerms(values: ArrayLike<number>, names: readonly string[], epoch: number, index: number): number[] {
+  const bad = names.findIndex((_, i) => !Number.isFinite(values[i]));
+  if (bad >= 0) {
     throw new WgradError(
-      `train: the loss of step ${index + 1} in epoch ${epoch + 1} is ${value}; use a smaller --lr. Earlier checkpoints are kept`,
+      `train: ${names[bad]} of step ${index + 1} in epoch ${epoch + 1} is ${values[bad]}; use a smaller --lr. Earlier checkpoints are kept`,
     );
   }
-  return value;
-}
-
-/** One optimiser step; the loss is softmax dice plus cross entropy. */
-function trainStep(model: SegmentationModel, optimizer: Adam, batch: Batch, size: number): Promise<Tensor> {
-  return step(() => {
-    const loss = diceCrossEntropy(model.forward(imagesOf(batch, size)), labelsOf(batch, size));
-    backward(loss);
-    optimizer.step();
-    optimizer.zeroGrad();
-    return loss;
-  });
-}
-
-export function imagesOf({ images, count }: Batch, size: number): Tensor {
-  return hostTensor([count, 1, size, size], "f32", () => images);
-}
-
-function labelsOf({ labels, count }: Batch, size: number): Tensor {
-  return hostTensor([count, size, size], "i32", () => labels);
+  return Array.from(values);
 }
 
 /** Full batches; a remainder is left out, since each batch size has its own pipelines, unless it is all there is. */
@@ -192,11 +178,11 @@ function batchesOf(order: readonly number[], batch: number): number[][] {
   return out.length > 0 ? out : [order.slice()];
 }
 
-/** All validation slices, or that many: half with labels where there are enough, spread evenly over the cases. */
-function validationSlices(cache: SliceCache, split: Split, { validationSlices: limit }: RunOptions): number[] {
-  const all = slicesOf(cache, split.val);
+/** All validation slices, or that many: half with the target where there are enough, spread evenly over the cases. */
+function validationSlices({ source, val, options: { validationSlices: limit } }: TrainJob): number[] {
+  const all = source.slicesOf(val);
   if (limit === 0 || all.length <= limit) return all;
-  const labelled = spread(foregroundSlices(cache, all), Math.ceil(limit / 2));
+  const labelled = spread(targetSlices(source, all), Math.ceil(limit / 2));
   const rest = all.filter((s) => !labelled.includes(s));
   return [...labelled, ...spread(rest, limit - labelled.length)].sort((a, b) => a - b);
 }
@@ -207,32 +193,33 @@ function spread(items: readonly number[], count: number): number[] {
 }
 
 async function validate(
-  model: SegmentationModel,
-  cache: SliceCache,
+  network: Network,
+  source: SliceSource,
   slices: readonly number[],
-  size: number,
+  batchSize: number,
 ): Promise<Pick<EpochLog, "validationLoss" | "validationDice">> {
-  setTraining(model, false);
+  network.setTraining(false);
+  const { size, channels, model } = network;
+  const regions = Object.entries(source.stage.regions);
+  const counts = regions.map((): RegionCounts => ({ intersection: 0, reference: 0, prediction: 0 }));
   let loss = 0;
-  const counts = { kidney: noVoxels(), mass: noVoxels() };
-  for (let i = 0; i < slices.length; i += size) {
-    const batch = readBatch(cache, slices.slice(i, i + size));
+  for (let i = 0; i < slices.length; i += batchSize) {
+    const batch = readBatch(source, slices.slice(i, i + batchSize));
     const { value, predicted } = await step(async () => {
-      const logits = noGrad(() => model.forward(imagesOf(batch, cache.size)));
-      const [l, p] = [noGrad(() => diceCrossEntropy(logits, labelsOf(batch, cache.size))), argmax(logits, { dim: 1 })];
+      const [l, p] = noGrad(() => {
+        const logits = model.forward(imagesOf(batch, size, channels));
+        return [network.loss(logits, labelsOf(batch, size)), network.classes(logits)];
+      });
       return { value: await l.item(), predicted: await p.read() };
     });
     loss += value * batch.count;
-    addCounts(counts.kidney, countLabels(batch.labels, predicted, [1, 2]));
-    addCounts(counts.mass, countLabels(batch.labels, predicted, [2]));
+    regions.forEach(([, classes], k) => addCounts(counts[k], countLabels(batch.labels, predicted, classes)));
   }
   return {
     validationLoss: loss / slices.length,
-    validationDice: { kidney: dice(counts.kidney), mass: dice(counts.mass) },
+    validationDice: Object.fromEntries(regions.map(([name], k) => [name, dice(counts[k])])),
   };
 }
-
-const noVoxels = (): RegionCounts => ({ intersection: 0, reference: 0, prediction: 0 });
 
 function addCounts(sum: RegionCounts, more: RegionCounts): void {
   sum.intersection += more.intersection;
@@ -241,33 +228,42 @@ function addCounts(sum: RegionCounts, more: RegionCounts): void {
 }
 
 async function saveCheckpoints(
-  model: SegmentationModel,
+  network: Network,
   folder: string,
   log: EpochLog,
-  result: TrainResult,
-  options: RunOptions,
+  improved: boolean,
+  every: number,
 ): Promise<void> {
-  const metadata = {
-    epoch: String(log.epoch),
-    validationLoss: String(log.validationLoss),
-    model: options.model,
-    width: String(options.width),
-    depth: String(options.depth),
-  };
+  const metadata = { stage: log.stage, epoch: String(log.epoch), validationLoss: String(log.validationLoss) };
   const names = ["last"];
-  if (log.epoch % options.checkpointEvery === 0) names.push(`epoch-${String(log.epoch).padStart(4, "0")}`);
-  if (log.validationLoss < result.best.validationLoss) {
-    result.best = { epoch: log.epoch, validationLoss: log.validationLoss };
-    names.push("best");
+  if (log.epoch % every === 0) names.push(`epoch-${String(log.epoch).padStart(4, "0")}`);
+  if (improved) names.push("best");
+  const state = await stateDict(network.model);
+  const discriminators = network.discriminators.length > 0 ? await stateDict(network.discriminators) : null;
+  for (const name of names) {
+    await saveSafetensors(join(folder, `${name}.safetensors`), state, metadata);
+    if (discriminators)
+      await saveSafetensors(join(folder, `${name}.discriminators.safetensors`), discriminators, metadata);
   }
-  const state = await stateDict(model);
-  for (const name of names) await saveSafetensors(join(folder, "checkpoints", `${name}.safetensors`), state, metadata);
 }
 
-function describeEpoch(log: EpochLog, epochs: number): string {
-  const { kidney, mass } = log.validationDice;
+/** Loads a stage's best weights of a run folder. Throws DataError if they are missing or of another network. */
+export async function loadNetwork(network: Network, folder: string, stage: string): Promise<void> {
+  const best = join(folder, "checkpoints", stage, "best");
+  loadStateDict(network.model, (await loadSafetensors(`${best}.safetensors`)).tensors);
+  if (network.discriminators.length > 0)
+    loadStateDict(network.discriminators, (await loadSafetensors(`${best}.discriminators.safetensors`)).tensors);
+}
+
+function describeEpoch(log: EpochLog): string {
+  const dices = Object.entries(log.validationDice).map(([name, value]) => `${name} ${value.toFixed(3)}`);
+  const confidence = (log.discriminator ?? []).map(
+    (d) => `${d.confidenceLabel.toFixed(2)}/${d.confidencePrediction.toFixed(2)}`,
+  );
   return (
-    `epoch ${log.epoch}/${epochs}  train loss ${log.trainLoss.toFixed(4)}  validation loss ${log.validationLoss.toFixed(4)}  ` +
-    `pixel Dice kidney ${kidney.toFixed(3)} mass ${mass.toFixed(3)}  ${log.imagesPerSecond.toFixed(1)} images/s  lr ${log.lr.toExponential(2)}`
+    `${log.stage} epoch ${log.epoch}/${log.epochs}  train loss ${log.trainLoss.toFixed(4)}  ` +
+    `validation loss ${log.validationLoss.toFixed(4)}  pixel Dice ${dices.join(" ")}  ` +
+    (confidence.length > 0 ? `confidence label/prediction ${confidence.join(" ")}  ` : "") +
+    `${log.imagesPerSecond.toFixed(1)} images/s  lr ${log.lr.toExponential(2)}`
   );
 }

@@ -21,6 +21,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { add, equal, greater, less, mul } from "../kernels/binary.ts";
 import { concat, reshape } from "../kernels/layout.ts";
 import { bceWithLogits } from "../kernels/loss/bce.ts";
+import { crossEntropy } from "../kernels/loss/crossEntropy.ts";
 import { dice } from "../kernels/loss/dice.ts";
 import {
   difficultyWeight,
@@ -49,14 +50,14 @@ export interface GeneratorTerms {
   /** dice + crossEntropy + adversarialWeight * adversarial (equation 3). */
   readonly loss: Tensor;
   readonly dice: Tensor;
-  /** Weighted by difficulty (equation 1). */
+  /** Weighted by difficulty (equation 1); plain where the scale has no discriminator or difficulty is off. */
   readonly crossEntropy: Tensor;
-  /** Without its weight (equation 4). */
-  readonly adversarial: Tensor;
+  /** Without its weight (equation 4). Like all that follows, only where the scale has a discriminator. */
+  readonly adversarial?: Tensor;
   /** Mean of the confidence map on the prediction: near 1, the discriminator is fooled. */
-  readonly confidence: Tensor;
+  readonly confidence?: Tensor;
   /** Mean of the weights lambda (equation 2): near 0 the cross entropy has vanished, near 2 it is doubled. */
-  readonly difficulty: Tensor;
+  readonly difficulty?: Tensor;
 }
 
 /** A discriminator. */
@@ -79,6 +80,10 @@ export interface GeneratorLossOptions extends Pick<
 > {
   /** Weight of the adversarial term (the paper's lambda 1). Default 0.05. */
   adversarialWeight?: number;
+  /** Weigh the cross entropy by difficulty; false leaves it plain (the paper's ablation). Default true. */
+  difficulty?: boolean;
+  /** Logits for Dice and cross entropy where they are not those that the discriminators judge; one per scale. */
+  segmentation?: readonly Tensor[];
   /** Added to numerator and denominator of Dice. Default 1e-5. */
   smooth?: number;
 }
@@ -88,59 +93,77 @@ export interface GeneratorLossOptions extends Pick<
  * plus cross entropy weighted by difficulty plus `adversarialWeight` times the binary cross entropy of "a label".
  * `image`: [N, CIN, H, W]. `logits`: one [N, C, H, W] per scale. `labels`: [N, H, W] i32 or u32 below C.
  * `discriminators`: one per scale, from [N, CIN + C, H, W], image and softmax, to logits [N, 1, H, W]; their weights
- * get no gradients. Throws OptionError unless there is one per scale, ShapeError for shapes that do not fit.
+ * get no gradients; null for a scale that has none. Throws OptionError unless there is one per scale, ShapeError for shapes that do not fit.
  */
 export function generatorLoss(
   image: Tensor,
   logits: readonly Tensor[],
   labels: Tensor,
-  discriminators: readonly Layer[],
+  discriminators: readonly (Layer | null)[],
   options: GeneratorLossOptions = {},
 ): MultiScaleLoss<GeneratorTerms> {
   check("generatorLoss", image, logits, labels, discriminators);
-  const scales = logits.map((z, k) => generatorTerms(image, z, labels, frozen(discriminators[k]), options));
+  const { segmentation = logits } = options;
+  if (segmentation !== logits) check("generatorLoss", image, segmentation, labels, discriminators);
+  const scales = logits.map((z, k) => {
+    const critic = discriminators[k];
+    return critic
+      ? judgedTerms(image, z, segmentation[k], labels, frozen(critic), options)
+      : plainTerms(segmentation[k], labels, options);
+  });
   return summed(scales);
 }
 
-function generatorTerms(
+function plainTerms(logits: Tensor, labels: Tensor, { smooth = 1e-5 }: GeneratorLossOptions): GeneratorTerms {
+  const overlap = dice(logits, labels, { activation: "softmax", smooth });
+  const ce = crossEntropy(logits, labels);
+  return { loss: add(overlap, ce), dice: overlap, crossEntropy: ce };
+}
+
+function judgedTerms(
   image: Tensor,
+  judgedLogits: Tensor,
   logits: Tensor,
   labels: Tensor,
   discriminator: Layer,
-  { adversarialWeight = 0.05, smooth = 1e-5, ...difficulty }: GeneratorLossOptions,
+  { adversarialWeight = 0.05, difficulty = true, power, detachDifficulty, legacyScalarCE, smooth }: GeneratorLossOptions,
 ): GeneratorTerms {
-  const judged = discriminator.forward(concat([image, softmax(logits, 1)], 1));
+  const judged = discriminator.forward(concat([image, softmax(judgedLogits, 1)], 1));
   const confidence = sigmoid(judged);
-  const overlap = dice(logits, labels, { activation: "softmax", smooth });
-  const crossEntropy = difficultyWeightedCrossEntropy(logits, labels, confidence, difficulty);
+  const plain = dice(logits, labels, { activation: "softmax", smooth: smooth ?? 1e-5 });
+  const ce = difficulty
+    ? difficultyWeightedCrossEntropy(logits, labels, confidence, { power, detachDifficulty, legacyScalarCE })
+    : crossEntropy(logits, labels);
   const adversarial = bceWithLogits(judged, ones(judged.shape));
   return {
-    loss: add(add(overlap, crossEntropy), mul(adversarial, adversarialWeight)),
-    dice: overlap,
-    crossEntropy,
+    loss: add(add(plain, ce), mul(adversarial, adversarialWeight)),
+    dice: plain,
+    crossEntropy: ce,
     adversarial,
-    ...noGrad(() => ({
-      confidence: mean(confidence),
-      difficulty: mean(difficultyWeight(confidence, { power: difficulty.power })),
-    })),
+    ...noGrad(() => ({ confidence: mean(confidence), difficulty: mean(difficultyWeight(confidence, { power })) })),
   };
+}
+
+export interface DiscriminatorLossOptions {
+  /** What of the prediction the discriminators see. Default "softmax", as in the generator's part. */
+  input?: "softmax" | "logits";
 }
 
 /**
  * The discriminators' loss (equation 5), summed over the scales: each learns 1 on the image with the label and 0 on the
- * image with the prediction. Arguments and errors as generatorLoss; no gradient goes to `logits`.
+ * image with the prediction. Arguments and errors as generatorLoss, without nulls; no gradient goes to `logits`.
  */
 export function discriminatorLoss(
   image: Tensor,
   logits: readonly Tensor[],
   labels: Tensor,
   discriminators: readonly Layer[],
+  { input = "softmax" }: DiscriminatorLossOptions = {},
 ): MultiScaleLoss<DiscriminatorTerms> {
   check("discriminatorLoss", image, logits, labels, discriminators);
   const truth = concat([image, oneHot(labels, logits[0].shape[1])], 1);
-  const scales = logits.map((z, k) =>
-    discriminatorTerms(truth, concat([image, softmax(z.detach(), 1)], 1), discriminators[k]),
-  );
+  const shown = (z: Tensor) => (input === "softmax" ? softmax(z.detach(), 1) : z.detach());
+  const scales = logits.map((z, k) => discriminatorTerms(truth, concat([image, shown(z)], 1), discriminators[k]));
   return summed(scales);
 }
 
@@ -181,7 +204,7 @@ function check(
   image: Tensor,
   logits: readonly Tensor[],
   labels: Tensor,
-  discriminators: readonly Layer[],
+  discriminators: readonly (Layer | null)[],
 ): void {
   if (logits.length === 0 || discriminators.length !== logits.length) {
     throw new OptionError(

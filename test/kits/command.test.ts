@@ -18,22 +18,18 @@ import { writePhantom } from "../../src/kits/phantom.ts";
 import { writeNifti, readHeader, readLabels } from "../../src/kits/nifti.ts";
 
 const command = new URL("../../dist/train-kits.js", import.meta.url).pathname;
-const SMALL = [
-  "--preset",
-  "phantom",
-  "--size",
-  "32",
-  "--width",
-  "4",
-  "--depth",
-  "2",
-  "--epochs",
-  "2",
-  "--slices-per-epoch",
-  "32",
-  "--batch",
-  "8",
-];
+/** Four networks small enough for a test: two scales, slices of 32 and regions of 16 pixels. */
+const SMALL = (
+  "--preset phantom --size 32 --source-size 32 --roi-size 16 --width 4 --depth 2 --scales 2 --epochs 2 " +
+  "--slices-per-epoch 16 --batch 8 --set coarse.epochs=8 --set coarse.slicesPerEpoch=32 --set coarse.lr=0.02"
+)
+  .split(" ")
+  .concat(
+    ["kidney", "masses", "tumor"].flatMap((stage) => [
+      ...["--set", `${stage}.discriminatorDepth=1`],
+      ...["--set", `${stage}.discriminatorWidth=4`],
+    ]),
+  );
 
 let work: string;
 let data: string;
@@ -49,7 +45,7 @@ function run(...args: string[]): { status: number | null; out: string; err: stri
   const r = spawnSync(process.execPath, [command, "--progress", "lines", ...args], {
     encoding: "utf8",
     cwd: work,
-    timeout: 110_000,
+    timeout: 240_000,
   });
   return { status: r.status, out: r.stdout, err: r.stderr };
 }
@@ -63,7 +59,7 @@ function failure(...args: string[]): string {
 }
 
 describe("a run", () => {
-  test("leaves scores, predictions on the scan's grid, checkpoints, pictures and a report that says what the data were", async () => {
+  test("leaves scores of the cascade and of the coarse network, predictions on the scan's grid, checkpoints and a report that says what the data were", async () => {
     const { status, out, err } = run(...SMALL, "--data", data, "--out", "run-a", "--json");
     expect(err).toContain("SYNTHETIC phantom");
     expect(status).toBe(0);
@@ -72,32 +68,100 @@ describe("a run", () => {
     const facts = JSON.parse(readFileSync(join(work, "run-a/run.json"), "utf8"));
     expect(facts.status).toBe("finished");
     expect(facts.data.synthetic).toBe(true);
-    for (const name of ["best.safetensors", "last.safetensors"])
-      expect(existsSync(join(work, "run-a/checkpoints", name))).toBe(true);
-    expect(readFileSync(join(work, "run-a/report.md"), "utf8")).toMatch(
-      /SYNTHETIC phantom[\s\S]*scores say nothing about patients/,
+    expect(Object.keys(facts.trained)).toEqual(["coarse", "kidney", "masses", "tumor"]);
+    for (const stage of ["coarse", "kidney", "masses", "tumor"])
+      for (const name of ["best.safetensors", "last.safetensors"])
+        expect(existsSync(join(work, "run-a/checkpoints", stage, name))).toBe(true);
+    expect(readFileSync(join(work, "run-a/report.html"), "utf8")).toMatch(/SYNTHETIC phantom/);
+    const log = readFileSync(join(work, "run-a/log.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+    expect(log.map(({ stage, epoch }) => `${stage} ${epoch}`)).toEqual(
+      [8, 2, 2, 2].flatMap((epochs, k) =>
+        Array.from({ length: epochs }, (_, e) => `${["coarse", "kidney", "masses", "tumor"][k]} ${e + 1}`),
+      ),
     );
-    expect(readFileSync(join(work, "run-a/log.jsonl"), "utf8").trim().split("\n").length).toBe(2);
+    expect(log[8].generator.length).toBe(2);
+    expect(Object.keys(log[8].discriminator[1])).toContain("confidencePrediction");
+    const alone = JSON.parse(readFileSync(join(work, "run-a/stages/coarse/metrics.json"), "utf8"));
+    expect(alone.cases.map((c: { id: string }) => c.id)).toEqual(metrics.cases.map((c: { id: string }) => c.id));
     for (const { id } of metrics.cases) {
       const source = await readHeader(join(data, id, "imaging.nii.gz"));
-      const made = await readHeader(join(work, "run-a/predictions", `${id}.nii.gz`));
-      expect(made.dims).toEqual(source.dims);
-      expect(made.affine).toEqual(source.affine);
+      for (const path of ["predictions", "stages/kidney", "stages/masses", "stages/tumor", "stages/kidney/confidence"]) {
+        const made = await readHeader(join(work, "run-a", path, `${id}.nii.gz`));
+        expect(made.dims).toEqual(source.dims);
+        expect(made.affine).toEqual(source.affine);
+      }
       expect(existsSync(join(work, "run-a/overlays", `${id}.png`))).toBe(true);
     }
   });
 
-  test("repeats bit by bit with the same seed", () => {
+  test("records regions that hold what the coarse network found, and labels are what the masks compose", async () => {
+    const [id] = JSON.parse(readFileSync(join(work, "run-a/splits.json"), "utf8")).test;
+    const { cases } = JSON.parse(readFileSync(join(work, "run-a/stages/kidney/rois.json"), "utf8"));
+    const coarse = await readLabels(join(work, "run-a/stages/coarse", `${id}.nii.gz`));
+    const [S, H, W] = coarse.header.shape;
+    expect(cases[id].length).toBe(S);
+    let found = 0;
+    coarse.data.forEach((label, i) => {
+      if (label === 0) return;
+      const { y, x, side } = cases[id][Math.floor(i / (H * W))];
+      const [v, u] = [(Math.floor(i / W) % H) / H, (i % W) / W];
+      expect(v >= y && u >= x && v < y + side && u < x + side).toBe(true);
+      found++;
+    });
+    const read = async (path: string) => (await readLabels(join(work, "run-a", path, `${id}.nii.gz`))).data;
+    const [labels, masses, tumor] = [await read("predictions"), await read("stages/masses"), await read("stages/tumor")];
+    labels.forEach((label, i) => {
+      if (label === 2) expect(masses[i] & tumor[i]).toBe(1);
+      if (label === 3) expect([masses[i], tumor[i]]).toEqual([1, 0]);
+    });
+    expect(found + labels.filter((v) => v > 0).length).toBeGreaterThan(0);
+  });
+
+  test("repeats bit by bit with the same seed, every stage and prediction", () => {
     expect(run(...SMALL, "--data", data, "--out", "run-b").status).toBe(0);
-    const weights = (name: string) => readFileSync(join(work, name, "checkpoints/last.safetensors"));
-    expect(weights("run-b").equals(weights("run-a"))).toBe(true);
-    expect(run(...SMALL, "--data", data, "--out", "run-c", "--seed", "1").status).toBe(0);
-    expect(weights("run-c").equals(weights("run-a"))).toBe(false);
+    const bytes = (name: string, path: string) => readFileSync(join(work, name, path));
+    const [id] = JSON.parse(readFileSync(join(work, "run-a/splits.json"), "utf8")).test;
+    for (const path of [
+      ...["coarse", "kidney", "masses", "tumor"].map((stage) => `checkpoints/${stage}/last.safetensors`),
+      "checkpoints/tumor/last.discriminators.safetensors",
+      `predictions/${id}.nii.gz`,
+      "stages/masses/rois.json",
+      "evaluation.csv",
+    ])
+      expect(bytes("run-b", path).equals(bytes("run-a", path))).toBe(true);
+  });
+
+  test("one stage can be trained again, alone: the others and the split stay, what depends on it is made anew", () => {
+    const weights = (stage: string) => readFileSync(join(work, "run-b/checkpoints", stage, "best.safetensors"));
+    const before = ["coarse", "kidney", "masses", "tumor"].map(weights);
+    const { status, err } = run("--out", "run-b", "--stages", "masses", "--set", "masses.epochs=1", "--seed", "5");
+    expect(err).not.toContain("unexpected error");
+    expect(status).toBe(0);
+    const same = ["coarse", "kidney", "masses", "tumor"].map((stage, i) => weights(stage).equals(before[i]));
+    expect(same).toEqual([true, true, false, true]);
+    const facts = JSON.parse(readFileSync(join(work, "run-b/run.json"), "utf8"));
+    expect([facts.trained.masses.epochs, facts.trained.kidney.epochs, facts.status]).toEqual([1, 2, "finished"]);
+    const log = readFileSync(join(work, "run-b/log.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line).stage);
+    expect(log.filter((stage) => stage === "masses").length).toBe(1);
+    expect(log.length).toBe(13);
+    expect(readFileSync(join(work, "run-b/splits.json"))).toEqual(readFileSync(join(work, "run-a/splits.json")));
+  });
+
+  test("stages can be run one by one; one that needs another says so", () => {
+    expect(run(...SMALL, "--data", data, "--out", "run-d", "--stages", "coarse").status).toBe(0);
+    expect(JSON.parse(readFileSync(join(work, "run-d/run.json"), "utf8")).status).toBe("partial");
+    expect(existsSync(join(work, "run-d/stages/coarse/metrics.json"))).toBe(true);
+    expect(failure("--out", "run-d", "--stages", "tumor")).toMatch(
+      /the tumor stage needs the masses network; add masses to --stages/,
+    );
+    expect(run("--out", "run-d", "--stages", "kidney,masses,tumor").status).toBe(0);
+    const scores = (name: string) => readFileSync(join(work, name, "evaluation.csv"), "utf8");
+    expect(scores("run-d")).toBe(scores("run-a")); // the same as all by one command
   });
 
   test("is not overwritten unless asked", () => {
     expect(failure(...SMALL, "--data", data, "--out", "run-a")).toMatch(
-      /run-a already holds a run; choose another --out, or add --overwrite/,
+      /run-a already holds a run; choose another --out, add --overwrite to replace it, or --stages/,
     );
   });
 });
@@ -105,13 +169,15 @@ describe("a run", () => {
 describe("bad input ends in one message and exit code 1", () => {
   test("options out of range", () => {
     expect(failure("--preset", "nonsense")).toBe(
-      "train:kits: --preset must be one of phantom, demo, overfit, paper; got nonsense",
+      "train:kits: --preset must be one of phantom, demo, fast, overfit, msalds, msalds-paper, msalds-release; got nonsense",
     );
-    expect(failure("--width", "0")).toBe("train:kits: --width must be a whole number from 1 to 256, got 0");
+    expect(failure("--width", "0")).toBe("train:kits: coarse.width must be a whole number from 1 to 256, got 0");
     expect(failure("--size", "100", "--depth", "4")).toBe(
-      "train:kits: --size must be a multiple of 16 for --depth 4, got 100",
+      "train:kits: coarse.size must be a multiple of 16 for depth 4, got 100",
     );
-    expect(failure("--lr", "fast")).toContain("--lr");
+    expect(failure("--lr", "fast")).toBe("train:kits: --set coarse.lr must be a number, got fast");
+    expect(failure("--set", "kidney.width")).toContain("--set must be path=value such as masses.epochs=20");
+    expect(failure("--stages", "liver")).toContain("must be all, or some of coarse,kidney,masses,tumor");
     expect(failure("--nonsense")).toBe("error: unknown option '--nonsense'");
   });
 

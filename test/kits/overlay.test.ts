@@ -1,8 +1,18 @@
 import { decode } from "fast-png";
 import { describe, expect, it } from "vitest";
 import { OptionError, ShapeError } from "../../src/errors.ts";
-import { contactSheet, encodePng, labelColors, overlaySlice, pickSlices, sliceOf } from "../../src/kits/overlay.ts";
+import {
+  confidenceColors,
+  contactSheet,
+  encodePng,
+  labelColors,
+  overlayPanels,
+  overlaySlice,
+  pickSlices,
+  sliceOf,
+} from "../../src/kits/overlay.ts";
 import type { OverlayCase, Picture } from "../../src/kits/overlay.ts";
+import { encodeGreyPng, encodeLayerPng, paint } from "../../src/kits/picture.ts";
 
 const H = 30;
 const W = 40; // the panel's own aspect, so with crop "none" a voxel is an exact square of 8 pixels at panel 320
@@ -108,6 +118,71 @@ describe("overlaySlice", () => {
     expect(() => overlaySlice(slice)).toThrow(ShapeError);
     expect(() => overlaySlice(slice)).toThrow("must be [30,40], found 1200,1200,4 elements");
     expect(() => overlaySlice(slice, { panel: 4 })).toThrow("panel must be a whole number of pixels from 16, found 4");
+  });
+});
+
+describe("the confidence panel", () => {
+  const confidence = new Uint8Array(H * W); // a region of rows and columns 4 to 20: 0, then 1/255, then 1
+  for (let y = 4; y < 20; y++) for (let x = 4; x < 20; x++) confidence[y * W + x] = x < 10 ? 1 : 255;
+  const slice = {
+    image: grey,
+    reference: square(1, 5, 15),
+    prediction: square(2, 10, 18),
+    confidence,
+    size: [H, W] as const,
+  };
+  const picture = overlaySlice(slice, options);
+  const over = (color: readonly number[]) => color.map((v) => Math.round(0.15 * 128 + 0.85 * v));
+
+  it("comes fourth and leaves the others as they are", () => {
+    expect(picture.width).toBe(4 * 320 + 6);
+    const three = overlaySlice({ ...slice, confidence: undefined }, options);
+    for (const [panel, y, x] of [
+      [0, 10, 10],
+      [1, 10, 10],
+      [2, 17, 17],
+    ]) {
+      expect(at(picture, panel, y, x)).toEqual(at(three, panel, y, x));
+    }
+  });
+
+  it("is viridis from 0 to 1 over the CT inside the region, and the CT darkened outside", () => {
+    expect(at(picture, 3, 6, 12)).toEqual(over(confidenceColors.at(-1)!));
+    const low = confidenceColors[0].map((v, k) => Math.round(v + (9 / 255) * (confidenceColors[1][k] - v)));
+    expect(at(picture, 3, 6, 6)).toEqual(over(low)); // 1/255 of nine steps between ten colours
+    expect(at(picture, 3, 25, 25)).toEqual([64, 64, 64]);
+    const light = confidenceColors.map(([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b);
+    expect(light.every((v, i) => i === 0 || v > light[i - 1])).toBe(true);
+  });
+
+  it("outlines the prediction in white", () => {
+    expect(pixel(picture, 3 * 322 + 8 * 10, 8 * 12)).toEqual([255, 255, 255]);
+  });
+
+  it("must have the size of the others", () => {
+    expect(() => overlaySlice({ ...slice, confidence: new Uint8Array(7) }, options)).toThrow(
+      "image, reference, prediction and confidence must be [30,40], found 1200,1200,1200,7 elements",
+    );
+  });
+
+  it("the parts of a panel, laid on each other, are the panel; also as PNG files", () => {
+    const { image, reference, prediction, confidence: layer } = overlayPanels(slice, options);
+    [reference, prediction, layer!].forEach((part, k) => {
+      const panel = paint(image, part);
+      for (const [y, x] of [
+        [6, 6],
+        [12, 12],
+        [25, 25],
+      ]) {
+        expect(pixel(panel, 8 * x + 4, 8 * y + 4)).toEqual(at(picture, k + 1, y, x));
+      }
+    });
+    const ct = decode(encodeGreyPng(image));
+    expect([ct.width, ct.height, ct.channels, ct.data[0]]).toEqual([320, 240, 1, 128]);
+    const png = decode(encodeLayerPng(prediction));
+    const place = 4 * (8 * 12 * 320 + 8 * 17);
+    expect([png.channels, ...png.data.slice(place, place + 4)]).toEqual([4, ...labelColors[2], 128]); // opacity 0.5
+    expect(png.data[3]).toBe(0); // nothing over the first pixel
   });
 });
 

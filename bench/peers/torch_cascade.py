@@ -1,0 +1,488 @@
+"""The MSALDS-UNet cascade of src/kits in PyTorch on the CPU: the yardstick for our own training at equal data, split and
+number of images.
+
+    python3 bench/peers/torch_cascade.py --data DIR --splits RUN/splits.json --seeds 0,1,2 --out FILE.json
+
+DIR holds case_XXXXX/{imaging,segmentation}.nii.gz. A coarse Res-UNet finds kidneys and masses on full slices; MSALDS-
+UNets then segment kidney, masses and tumour in regions of interest (ROIs) cut from finer slices; the masks are composed
+and the largest components kept. Dice is per case, in 3-D, on the scan's own grid: kidney = any label, masses = labels 2
+and 3, tumor = label 2. Needs torch, numpy, scipy and nibabel.
+"""
+import argparse
+import copy
+import glob
+import json
+import os
+import time
+
+import nibabel
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+
+from torch_msalds import Discriminator, UNet, dice_cross_entropy, discriminator_loss, generator_loss
+
+STAGES = ("kidney", "masses", "tumor")
+REGIONS = {"kidney": (1, 2, 3), "masses": (2, 3), "tumor": (2,)}  # the labels of each region
+
+
+def parse(argv=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def three(text):
+        values = [int(v) for v in text.split(",")]
+        return dict(zip(STAGES, values * 3 if len(values) == 1 else values))
+
+    p.add_argument("--data", required=True)
+    p.add_argument("--splits", help="JSON with train, val and test lists; else --fractions and --split-seed")
+    p.add_argument("--fractions", default="8,1,1")
+    p.add_argument("--split-seed", type=int, default=0)
+    p.add_argument("--seeds", default="0,1,2")
+    p.add_argument("--out")
+    p.add_argument("--threads", type=int, default=0)
+    p.add_argument("--window", type=float, default=540)
+    p.add_argument("--level", type=float, default=140)
+    p.add_argument("--size", type=int, default=128, help="rows and columns of the coarse network's slices")
+    p.add_argument("--source", type=int, default=256, help="rows and columns of the slices that ROIs are cut from")
+    p.add_argument("--roi", type=three, default=three("64"), help="rows and columns of an ROI: one, or kidney,masses,tumor")
+    p.add_argument("--slices", type=int, default=1, help="neighbouring slices as channels, odd")
+    p.add_argument("--coarse-width", type=int, default=8)
+    p.add_argument("--width", type=int, default=8)
+    p.add_argument("--disc-width", type=int, default=4)
+    p.add_argument("--depth", type=int, default=4)
+    p.add_argument("--dropout", type=float, default=0.0)
+    p.add_argument("--coarse-epochs", type=int, default=6)
+    p.add_argument("--coarse-images", type=int, default=400, help="slices per epoch")
+    p.add_argument("--epochs", type=int, default=6)
+    p.add_argument("--images", type=three, default=three("300"), help="ROIs per epoch: one, or kidney,masses,tumor")
+    p.add_argument("--coarse-batch", type=int, default=4)
+    p.add_argument("--batch", type=int, default=4)
+    p.add_argument("--coarse-lr", type=float, default=1e-2)
+    p.add_argument("--lr", type=float, default=5e-3)
+    p.add_argument("--disc-lr", type=float, default=1e-3)
+    p.add_argument("--foreground", type=float, default=0.75, help="share of the images drawn that show a target")
+    p.add_argument("--rotate", type=float, default=0.5, help="probability of a rotation by up to 15 degrees")
+    p.add_argument("--mirror", type=float, default=0.5, help="probability of a mirror, left and right")
+    p.add_argument("--mirror-vertical", type=float, default=0.5, help="probability of a mirror, up and down, of the ROIs of masses and tumor")
+    p.add_argument("--noise", type=float, default=0.2, help="probability of salt and pepper, and of Gaussian noise")
+    p.add_argument("--jitter", type=float, default=0.1)
+    p.add_argument("--predicted-rois", type=float, default=0.5)
+    p.add_argument("--margin", type=float, default=10 / 128)
+    p.add_argument("--neighbours", type=int, default=2)
+    p.add_argument("--min-pixels", type=int, default=0)
+    p.add_argument("--discriminators", choices=("all", "last", "none", "plain"), default="all",
+                   help="none keeps the side outputs' losses, plain trains the full-resolution output alone")
+    p.add_argument("--no-difficulty", action="store_true")
+    p.add_argument("--adversarial", type=float, default=0.05)
+    p.add_argument("--select", choices=("loss", "dice", "last"), default="loss", help="which epoch's weights are used")
+    p.add_argument("--keep", type=int, default=2)
+    return p.parse_args(argv)
+
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+def axis_filter(n, m, antialias):
+    """[m, n] weights from n source pixels to m: antialiased bilinear (src/kits/downsample.ts), or covered area."""
+    scale, source, target = n / m, np.arange(n), np.arange(m)[:, None]
+    if antialias:
+        width = max(scale, 1)
+        w = np.maximum(0, 1 - np.abs(source + 0.5 - (target + 0.5) * scale) / width)
+    else:
+        w = np.maximum(0, np.minimum(source + 1, (target + 1) * scale) - np.maximum(source, target * scale))
+    return w / w.sum(1, keepdims=True)
+
+
+def resize_images(x, size):
+    a, b = (axis_filter(n, size, True) for n in x.shape[1:])
+    return np.round(a @ x @ b.T).astype(np.float32) / 255
+
+
+def resize_labels(y, size):
+    a, b = (axis_filter(n, size, False) for n in y.shape[1:])
+    out, shown = np.zeros((len(y), size, size), np.uint8), y.any((1, 2))
+    area = np.stack([a @ (y[shown] == label).astype(float) @ b.T for label in range(4)])
+    out[shown] = 3 - np.argmax(np.round(area[::-1], 9), 0)  # the higher label on a tie
+    return out
+
+
+class Data:
+    """Slices of all cases one after the other: at the coarse size, at the source size, and labels on the scan's grid."""
+
+    def __init__(self, folder, sizes, window, level):
+        self.range, self.labels, self.images, self.masks = {}, {}, {s: [] for s in sizes}, {s: [] for s in sizes}
+        first, low = 0, level - window / 2
+        for path in sorted(glob.glob(os.path.join(folder, "case_*", "imaging.nii.gz"))):
+            case = os.path.basename(os.path.dirname(path))
+            hu = np.asarray(nibabel.load(path).dataobj, np.float64)
+            label = np.asarray(nibabel.load(path.replace("imaging", "segmentation")).dataobj).astype(np.uint8)
+            grey = (np.clip(hu, low, low + window) - low) * (255 / window)
+            for s in sizes:
+                self.images[s].append(resize_images(grey, s))
+                self.masks[s].append(resize_labels(label, s))
+            self.labels[case] = label
+            self.range[case] = (first, first + len(label))
+            first += len(label)
+        self.count = first
+        self.images = {s: torch.from_numpy(np.concatenate(v)) for s, v in self.images.items()}
+        self.masks = {s: torch.from_numpy(np.concatenate(v)) for s, v in self.masks.items()}
+        self.present = np.concatenate([np.stack([(v == k).any((1, 2)) for k in range(4)], 1) for v in self.labels.values()])
+
+    def slices(self, cases):
+        return np.concatenate([np.arange(*self.range[c]) for c in cases])
+
+    def stack(self, size, slices, channels):
+        """[n, channels, size, size]: each slice between its neighbours, the case's end slices repeated."""
+        ends = np.array([next(r for r in self.range.values() if r[0] <= s < r[1]) for s in slices])
+        k = np.arange(channels) - channels // 2
+        index = np.clip(slices[:, None] + k, ends[:, :1], ends[:, 1:] - 1)
+        return self.images[size][torch.from_numpy(index)]
+
+
+def split_of(o, cases):
+    if o.splits:
+        with open(o.splits) as file:
+            return {part: list(v) for part, v in json.load(file).items() if part in ("train", "val", "test")}
+    weights = np.array([float(v) for v in o.fractions.split(",")])
+    order = [cases[i] for i in np.random.RandomState(o.split_seed).permutation(len(cases))]
+    a, b = np.round(np.cumsum(weights / weights.sum())[:2] * len(cases)).astype(int)
+    return {"train": order[:a], "val": order[a:b], "test": order[b:]}
+
+
+# --- regions of interest: (y, x, side) in fractions of the slice, NaN for none ------------------------------------
+
+def mask_box(mask, min_pixels=0):
+    """(top, left, bottom, right) in fractions, or None."""
+    if min_pixels and mask.any():
+        parts, n = ndimage.label(mask, np.ones((3, 3)))
+        mask = np.isin(parts, 1 + np.flatnonzero(ndimage.sum(mask, parts, range(1, n + 1)) >= min_pixels))
+    if not mask.any():
+        return None
+    y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    h, w = mask.shape
+    return np.array([y[0] / h, x[0] / w, (y[-1] + 1) / h, (x[-1] + 1) / w])
+
+
+def union(boxes):
+    found = [b for b in boxes if b is not None]
+    return np.concatenate([np.min(found, 0)[:2], np.max(found, 0)[2:]]) if found else None
+
+
+def square(box, margin):
+    side = max(box[2] - box[0], box[3] - box[1]) + 2 * margin
+    return np.array([(box[0] + box[2] - side) / 2, (box[1] + box[3] - side) / 2, side])
+
+
+def case_rois(masks, o, fallback=None):
+    """[S, 3] for the masks [S, H, W] of one case; without `fallback` only slices with a mask have one."""
+    boxes = [mask_box(m, o.min_pixels) for m in masks]
+    out = np.full((len(masks), 3), np.nan)
+    whole = union(boxes)
+    for s, box in enumerate(boxes):
+        if box is None and fallback is not None:
+            box = union(boxes[max(0, s - o.neighbours): s + o.neighbours + 1])
+            box = whole if box is None else box
+        if box is not None:
+            out[s] = square(box, o.margin)
+        elif fallback is not None:
+            out[s] = fallback[s]
+    return out
+
+
+def stage_rois(volumes, o):
+    """Kidney and masses ROIs [S, 3] of one case from its labels [S, H, W] (0, 1 kidney, above 1 masses)."""
+    kidney = case_rois(volumes > 0, o, np.tile([0.0, 0.0, 1.0], (len(volumes), 1)))
+    return {"kidney": kidney, "masses": case_rois(volumes > 1, o, kidney), "tumor": case_rois(volumes > 1, o)}
+
+
+def cut(source, boxes, size, matrix=None, mode="bilinear"):
+    """[n, C, H, W] to [n, C, size, size]; `matrix` [n, 2, 2] rotates and mirrors about the ROI's centre."""
+    y, x, side = (torch.from_numpy(boxes[:, i]).float() for i in range(3))
+    matrix = torch.eye(2).expand(len(side), 2, 2) if matrix is None else matrix
+    theta = torch.cat([side[:, None, None] * matrix,
+                       torch.stack([2 * x + side - 1, 2 * y + side - 1], 1)[:, :, None]], 2)
+    grid = F.affine_grid(theta, (len(side), 1, size, size), align_corners=False)
+    return F.grid_sample(source, grid, mode=mode, align_corners=False)
+
+
+def paste(p, boxes, height, width):
+    """[n, R, R] in the boxes to [n, height, width], bilinear, 0 outside the box."""
+    y, x, side = (torch.from_numpy(boxes[:, i]).float() for i in range(3))
+    theta = torch.stack([torch.stack([1 / side, 0 * side, (1 - 2 * x - side) / side], 1),
+                         torch.stack([0 * side, 1 / side, (1 - 2 * y - side) / side], 1)], 1)
+    grid = F.affine_grid(theta, (len(side), 1, height, width), align_corners=False)
+    out = F.grid_sample(p[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+    return out * (grid.abs() <= 1).all(-1)
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+def draw(rng, pool, count):
+    out = np.array([], int)
+    while len(out) < count and len(pool):
+        out = np.concatenate([out, rng.permutation(pool)[: count - len(out)]])
+    return out
+
+
+def epoch_slices(rng, pool, positive, count, foreground):
+    wanted = round(count * foreground) if positive.any() else 0
+    return rng.permutation(np.concatenate([draw(rng, pool[positive], wanted), draw(rng, pool, count - wanted)]))
+
+
+def motions(rng, n, o, vertical):
+    angle = np.where(rng.rand(n) < o.rotate, rng.uniform(-15, 15, n), 0) * np.pi / 180
+    fx, fy = (np.where(rng.rand(n) < p, -1, 1) for p in (o.mirror, vertical))
+    c, s = np.cos(angle), np.sin(angle)
+    return torch.from_numpy(np.stack([np.stack([c * fx, -s * fy], 1), np.stack([s * fx, c * fy], 1)], 1)).float()
+
+
+def add_noise(rng, x, o):
+    shape = (len(x), 1, 1, 1)
+    u = torch.from_numpy(rng.rand(*x.shape).astype(np.float32))
+    spots = torch.from_numpy(rng.rand(*shape) < o.noise)
+    x = torch.where(spots & (u < 0.005), torch.zeros(()), torch.where(spots & (u > 0.995), torch.ones(()), x))
+    sigma = torch.from_numpy((rng.rand(*shape) < o.noise) * rng.rand(*shape) * 8 / 255).float()
+    return (x + sigma * torch.from_numpy(rng.randn(*x.shape).astype(np.float32))).clamp(0, 1)
+
+
+def jittered(rng, boxes, jitter):
+    n = len(boxes)
+    side = boxes[:, 2] * rng.uniform(1 - jitter, 1 + 2 * jitter, n)
+    centre = boxes[:, :2] + boxes[:, 2:] / 2 + rng.uniform(-jitter, jitter, (n, 2)) * boxes[:, 2:]
+    return np.concatenate([centre - side[:, None] / 2, side[:, None]], 1)
+
+
+def batch_of(data, o, size, resolution, slices, boxes, classes, rng=None):
+    """x [n, channels, R, R] and the target [n, R, R]; with `rng` augmented. `classes` [4]: the class of each label."""
+    vertical = 0 if classes[1] else o.mirror_vertical  # where kidneys are sought, up and down differ
+    matrix = motions(rng, len(slices), o, vertical) if rng else None
+    x = data.stack(size, slices, o.slices)
+    x = cut(x, boxes, resolution, matrix)
+    y = cut(data.masks[size][slices][:, None].float(), boxes, resolution, matrix, "nearest")[:, 0].long()
+    return (add_noise(rng, x, o) if rng else x), classes[y]
+
+
+def batches(slices, boxes, size):
+    for i in range(0, len(slices), size):
+        if len(slices) - i > 1 or i == 0:  # batch norm learns nothing from one small image
+            yield slices[i:i + size], boxes[i:i + size]
+
+
+def fit(net, critics, data, o, seed, *, size, resolution, classes, train, validation, epochs, images, batch, lr, positive,
+        log=None):
+    """Trains in place and returns seconds. `train`(rng, slices) gives boxes; `validation` is (slices, boxes)."""
+    start, rng, history, best, chosen = time.time(), np.random.RandomState(seed + 1), [], None, np.inf
+    pool, boxes_of = train
+    adam = torch.optim.Adam(net.parameters(), lr=lr)
+    live = [d for d in critics if d is not None]
+    adam_d = torch.optim.Adam([p for d in live for p in d.parameters()], lr=o.disc_lr) if live else None
+    slices = epoch_slices(rng, pool, positive, min(images, 256), o.foreground)
+    sample = batch_of(data, o, size, resolution, slices, boxes_of(rng, slices), classes)[1]
+    net.set_prior(torch.bincount(sample.flatten(), minlength=int(classes.max()) + 1).tolist())
+    for epoch in range(epochs):
+        for group, base in ((adam, lr), (adam_d, o.disc_lr)):
+            if group:
+                group.param_groups[0]["lr"] = base * (1 + np.cos(np.pi * epoch / epochs)) / 2
+        net.train()
+        slices, sums = epoch_slices(rng, pool, positive, images, o.foreground), np.zeros(4)
+        for s, b in batches(slices, boxes_of(rng, slices), batch):
+            x, y = batch_of(data, o, size, resolution, s, b, classes, rng)
+            logits, confidence = net(x, scales=len(critics) > 1), []
+            if live:
+                loss_d, confidence = discriminator_loss(x, logits, y, critics)
+                adam_d.zero_grad()
+                loss_d.backward()
+                adam_d.step()
+                for d in live:
+                    d.requires_grad_(False)
+            loss = generator_loss(x, logits, y, critics, o.adversarial, difficulty=not o.no_difficulty)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            for d in live:
+                d.requires_grad_(True)
+            sums += [float(loss), *(np.mean(confidence, 0) if confidence else (0, 0)), 1]
+        score = validate(net, data, o, size, resolution, classes, validation)
+        history.append({"epoch": epoch + 1, "trainLoss": sums[0] / sums[3], "confidenceLabel": sums[1] / sums[3],
+                        "confidencePrediction": sums[2] / sums[3], **score})
+        if log:
+            log(history[-1])
+        value = {"loss": score["loss"], "dice": -sum(score["dice"]), "last": -epoch}[o.select]
+        if value < chosen:
+            chosen, best = value, copy.deepcopy(net.state_dict())
+    net.load_state_dict(best)
+    net.eval()
+    return time.time() - start, history
+
+
+def validate(net, data, o, size, resolution, classes, validation):
+    """Dice + cross entropy, and Dice over all validation pixels of the classes above 0 (class k: at least k)."""
+    net.eval()
+    n, total, counts = int(classes.max()) + 1, 0.0, np.zeros((int(classes.max()), 2))
+    with torch.no_grad():
+        for s, b in batches(*validation, 16):
+            x, y = batch_of(data, o, size, resolution, s, b, classes)
+            z = net(x, scales=False)[0]
+            total += float(dice_cross_entropy(z, y)) * len(s)
+            hard = z.argmax(1)
+            counts += [[2 * int(((hard >= k) & (y >= k)).sum()), int((hard >= k).sum() + (y >= k).sum())]
+                       for k in range(1, n)]
+    return {"loss": total / len(validation[0]), "dice": [float(a / max(b, 1)) for a, b in counts]}
+
+
+# --- prediction and scores ----------------------------------------------------------------------------------------
+
+def probabilities(net, data, o, size, resolution, case, boxes):
+    """Softmax of one case pasted on its own grid, [classes, S, H, W]; 0 in slices without a box."""
+    first, last = data.range[case]
+    _, height, width = data.labels[case].shape
+    valid = np.flatnonzero(~np.isnan(boxes[:, 0]))
+    out = None
+    with torch.no_grad():
+        for i in range(0, len(valid), 16):
+            index = valid[i:i + 16]
+            x = cut(data.stack(size, first + index, o.slices), boxes[index], resolution)
+            p = F.softmax(net(x, scales=False)[0], 1)
+            if out is None:
+                out = torch.zeros(p.shape[1], last - first, height, width)
+            for k in range(p.shape[1]):
+                out[k, index] = paste(p[:, k], boxes[index], height, width)
+    return (torch.zeros(2, last - first, height, width) if out is None else out).numpy()
+
+
+def keep_largest(labels, keep):
+    parts, n = ndimage.label(labels > 0, np.ones((3, 3, 3)))
+    if keep == 0 or n <= keep:
+        return labels
+    sizes = ndimage.sum(labels > 0, parts, range(1, n + 1))
+    return np.where(np.isin(parts, 1 + np.argsort(-sizes)[:keep]), labels, 0)
+
+
+def compose(kidney, masses, tumor):
+    return np.where(masses, np.where(tumor, 2, 3), np.where(kidney, 1, 0)).astype(np.uint8)
+
+
+def dice(a, b):
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else 1.0
+
+
+def scores(prediction, reference, regions=STAGES):
+    return {r: dice(np.isin(prediction, REGIONS[r]), np.isin(reference, REGIONS[r])) for r in regions}
+
+
+def means(cases):
+    return {r: float(np.mean([c[r] for c in cases.values()])) for r in next(iter(cases.values()))}
+
+
+# --- the stages ---------------------------------------------------------------------------------------------------
+
+def train_coarse(data, split, o, seed, log=None):
+    torch.manual_seed(seed)
+    net = UNet(o.slices, 3, o.coarse_width, o.depth, o.dropout)
+    full = lambda rng, slices: np.tile([0.0, 0.0, 1.0], (len(slices), 1))
+    pool, val = data.slices(split["train"]), data.slices(split["val"])
+    seconds, history = fit(
+        net, [None], data, o, seed, size=o.size, resolution=o.size, classes=torch.tensor([0, 1, 2, 2]), log=log,
+        train=(pool, full), validation=(val, full(None, val)), epochs=o.coarse_epochs, images=o.coarse_images,
+        batch=o.coarse_batch, lr=o.coarse_lr, positive=data.present[pool, 1:].any(1))
+    return net, seconds, history
+
+
+def predict_coarse(net, data, o, case):
+    """0, 1 kidney, 2 mass, on the case's own grid."""
+    full = np.tile([0.0, 0.0, 1.0], (len(data.labels[case]), 1))
+    labels = probabilities(net, data, o, o.size, o.size, case, full).argmax(0).astype(np.uint8)
+    return keep_largest(labels, o.keep)
+
+
+def train_stage(stage, data, split, o, seed, reference, predicted, log=None):
+    """`reference` and `predicted`: {case: ROIs [S, 3]} of the stage, the second for train and val cases."""
+    torch.manual_seed(seed)
+    net = UNet(o.slices, 2, o.width, o.depth, o.dropout, multiscale=True)
+    scales = 1 if o.discriminators == "plain" else 1 + len(net.sides)
+    with_critic = {"all": scales, "last": 1, "none": 0, "plain": 0}[o.discriminators]
+    critics = [Discriminator(o.slices + 2, o.disc_width, o.depth, o.dropout) if k < with_critic else None
+               for k in range(scales)]
+    tables = [np.full((data.count, 3), np.nan) for _ in range(2)]
+    for table, rois in zip(tables, (reference, predicted)):
+        for case in split["train"] + split["val"]:
+            table[slice(*data.range[case])] = rois[case]
+    truth, guess = tables
+
+    def boxes_of(rng, slices):
+        use = (rng.rand(len(slices)) < o.predicted_rois)[:, None]
+        first, second = np.where(use, guess[slices], truth[slices]), np.where(use, truth[slices], guess[slices])
+        return jittered(rng, np.where(np.isnan(first), second, first), o.jitter)
+
+    def usable(cases, *those):
+        slices = data.slices(cases)
+        return slices[~np.all([np.isnan(t[slices, 0]) for t in those], 0)]
+
+    pool, val = usable(split["train"], *tables), usable(split["val"], guess)
+    if len(val) == 0:
+        val, guess = usable(split["val"], truth), truth
+    target = list(REGIONS[stage])
+    classes = torch.tensor([int(label in target) for label in range(4)])
+    seconds, history = fit(
+        net, critics, data, o, seed, size=o.source, resolution=o.roi[stage], classes=classes, log=log,
+        train=(pool, boxes_of), validation=(val, guess[val]), epochs=o.epochs, images=o.images[stage], batch=o.batch,
+        lr=o.lr, positive=data.present[pool][:, target].any(1))
+    return net, seconds, history
+
+
+def predict_stage(net, data, o, stage, case, rois):
+    return probabilities(net, data, o, o.source, o.roi[stage], case, rois)[1] >= 0.5
+
+
+def run_cascade(data, split, o, seed, log=print):
+    """Trains and tests once. Returns the record of this seed."""
+    record, everyone = {"seed": seed, "seconds": {}, "history": {}}, sum(split.values(), [])
+
+    def told(stage):
+        return lambda h: log(f"seed {seed} {stage} epoch {h['epoch']}  train {h['trainLoss']:.3f}  validation "
+                             f"{h['loss']:.3f}  Dice {' '.join('%.3f' % d for d in h['dice'])}  confidence "
+                             f"{h['confidenceLabel']:.2f} {h['confidencePrediction']:.2f}")
+
+    net, record["seconds"]["coarse"], record["history"]["coarse"] = train_coarse(data, split, o, seed, told("coarse"))
+    coarse = {c: predict_coarse(net, data, o, c) for c in everyone}
+    guessed = {c: stage_rois(coarse[c], o) for c in everyone}
+    truth = {c: stage_rois(data.labels[c], o) for c in everyone}
+    masks = {}
+    for stage in STAGES:
+        if stage == "tumor":
+            for c in everyone:
+                guessed[c]["tumor"] = case_rois(masks["masses"][c], o)
+        net, record["seconds"][stage], record["history"][stage] = train_stage(
+            stage, data, split, o, seed, {c: truth[c][stage] for c in everyone},
+            {c: guessed[c][stage] for c in everyone}, told(stage))
+        wanted = everyone if stage == "masses" else split["test"]
+        masks[stage] = {c: predict_stage(net, data, o, stage, c, guessed[c][stage]) for c in wanted}
+    record["cases"] = {"coarse": {}, "cascade": {}}
+    for c in split["test"]:
+        labels = keep_largest(compose(*(masks[s][c] for s in STAGES)), o.keep)
+        record["cases"]["coarse"][c] = scores(coarse[c], data.labels[c], ("kidney", "masses"))
+        record["cases"]["cascade"][c] = scores(labels, data.labels[c])
+    record["mean"] = {k: means(v) for k, v in record["cases"].items()}
+    return record
+
+
+def main():
+    o = parse()
+    if o.threads:
+        torch.set_num_threads(o.threads)
+    data = Data(o.data, sorted({o.size, o.source}), o.window, o.level)
+    split = split_of(o, sorted(data.range))
+    runs = []
+    for seed in (int(s) for s in o.seeds.split(",")):
+        runs.append(run_cascade(data, split, o, seed, lambda line: print(line, flush=True)))
+        print(json.dumps({k: runs[-1][k] for k in ("seed", "mean", "seconds")}), flush=True)
+        if o.out:
+            with open(o.out, "w") as file:
+                json.dump({"torch": torch.__version__, "options": vars(o), "split": split, "runs": runs,
+                           "mean": {k: {r: [run["mean"][k][r] for run in runs] for r in runs[0]["mean"][k]}
+                                    for k in runs[0]["mean"]}}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

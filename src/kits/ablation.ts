@@ -1,0 +1,173 @@
+// The ablations of the paper's Table 2 at the settings of a run, and one region-trained network as a yardstick: the
+// same coarse network, split and numbers of slices; only the named parts differ.
+
+import { cp } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { readJson, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
+import { stageFolder } from "./cascade.ts";
+import { type Metrics } from "./evaluate.ts";
+import { regionNames, type RegionName } from "./metrics.ts";
+import { stageNames, type FineOptions, type RunOptions } from "./options.ts";
+import { execute, type RunRequest } from "./pipeline.ts";
+import { regionRun } from "./regionRun.ts";
+import { writeReport } from "./report.ts";
+import { loadFacts, type RunFacts } from "./run.ts";
+import { fineStages } from "./stages.ts";
+
+/** One row of the table. */
+export interface AblationRow {
+  name: string;
+  title: string;
+  /** Training slices over all its networks, and the seconds that they took. */
+  images: number;
+  seconds: number;
+  cases: number;
+  mean: Record<RegionName, { dice: number; jaccard: number; surfaceDice?: number }>;
+  /** Its metrics.json, from the run folder. */
+  metrics: string;
+}
+
+/** ablation.json. */
+export interface Ablation {
+  rows: AblationRow[];
+  notes: string[];
+}
+
+interface Variant {
+  name: string;
+  title: string;
+  change: (options: RunOptions) => void;
+}
+
+const everyFine = (options: RunOptions, change: Partial<FineOptions>): void => {
+  for (const { name } of fineStages) Object.assign(options[name], change);
+};
+
+/** The rows of Table 2 that are not the full method, and the cascade without any discriminator. */
+const variants: readonly Variant[] = [
+  {
+    name: "no-coarse",
+    title: "Without coarse segmentation",
+    change: (options) => (options.roi.from = "none"),
+  },
+  {
+    name: "plain",
+    title: "Cascade without discriminators",
+    change: (options) => everyFine(options, { discriminators: "none", scales: 1 }),
+  },
+  {
+    name: "baseline",
+    title: "Baseline: discriminator at the last layer",
+    change: (options) => everyFine(options, { discriminators: "last", scales: 1, difficulty: false }),
+  },
+  {
+    name: "msal",
+    title: "Baseline + MSAL: all scales, no difficulty supervision",
+    change: (options) => everyFine(options, { difficulty: false }),
+  },
+];
+
+const NOTES = [
+  "All rows: same cases, split and seed, same coarse network where there is one. One seed: differences smaller than the spread between seeds mean nothing.",
+  "Equal numbers of training slices, not equal time: a step with discriminators costs more than one without, see the seconds.",
+  "The baseline trains the full-resolution output alone, as a traditional GAN; MSAL adds the other outputs and their discriminators.",
+];
+
+/**
+ * Trains and scores every variant in <folder>/ablation/<name>, after the full method in <folder> with `metrics`; writes
+ * ablation.json, ablation.md and the report again. A failing variant stops with its error; those before it are kept.
+ */
+export async function runAblation(request: RunRequest, metrics: Metrics): Promise<Ablation> {
+  const { folder, say } = request;
+  const full = await loadFacts(folder);
+  const rows = [
+    await coarseRow(request, full),
+    row("full", "Baseline + MSAL + DS: the full method", folder, request, full, metrics),
+  ];
+  for (const { name, title, change } of variants) {
+    say(`\nablation: ${title}`);
+    const options = structuredClone(request.options);
+    change(options);
+    const at = join(folder, "ablation", name);
+    for (const part of ["checkpoints", "stages"])
+      if (options.roi.from === "coarse") await cp(join(folder, part, "coarse"), join(at, part, "coarse"), { recursive: true });
+    const scored = await execute({
+      ...request,
+      folder: at,
+      cacheBeside: folder,
+      options,
+      stages: stageNames.filter((stage) => stage !== "coarse"),
+    });
+    rows.push(row(name, title, at, request, await withCoarse(full, at, options), scored!));
+    await save(folder, rows);
+  }
+  say("\nablation: one region-trained network");
+  const region = await regionRun(request, full, imagesOf(full));
+  rows.push({ ...row("region", "One region-trained network", region.folder, request, region.facts, region.metrics) });
+  const ablation = await save(folder, rows);
+  await writeReport(folder);
+  say(`\n${ablationTable(ablation)}`);
+  return ablation;
+}
+
+/** A variant's facts with the coarse training that it shares. */
+async function withCoarse(full: RunFacts, folder: string, options: RunOptions): Promise<RunFacts> {
+  const facts = await loadFacts(folder);
+  if (options.roi.from === "none") return facts;
+  return { ...facts, trained: { ...facts.trained, coarse: full.trained!.coarse } };
+}
+
+async function coarseRow(request: RunRequest, full: RunFacts): Promise<AblationRow> {
+  const alone = stageFolder(request.folder, "coarse");
+  const facts = { ...full, trained: { coarse: full.trained!.coarse } };
+  const metrics = await readJson<Metrics>(join(alone, "metrics.json"));
+  return row("coarse", "Coarse network alone", alone, request, facts, metrics);
+}
+
+function row(
+  name: string,
+  title: string,
+  folder: string,
+  request: RunRequest,
+  facts: RunFacts,
+  metrics: Metrics,
+): AblationRow {
+  const mean = Object.fromEntries(
+    regionNames.map((region) => {
+      const { dice, jaccard, surfaceDice } = metrics.mean[region];
+      return [region, { dice, jaccard, surfaceDice }];
+    }),
+  ) as AblationRow["mean"];
+  const path = relative(request.folder, join(folder, "metrics.json"));
+  return { name, title, images: imagesOf(facts), seconds: secondsOf(facts), cases: metrics.cases.length, mean, metrics: path };
+}
+
+const trainings = ({ trained = {} }: RunFacts) => Object.values(trained).filter((t) => t !== "absent");
+const imagesOf = (facts: RunFacts): number => trainings(facts).reduce((sum, { images }) => sum + images, 0);
+const secondsOf = (facts: RunFacts): number => trainings(facts).reduce((sum, { seconds }) => sum + seconds, 0);
+
+async function save(folder: string, rows: AblationRow[]): Promise<Ablation> {
+  const ablation = { rows, notes: NOTES };
+  await writeJsonAtomic(join(folder, "ablation.json"), ablation);
+  await writeFileAtomic(join(folder, "ablation.md"), `${ablationTable(ablation)}\n`);
+  return ablation;
+}
+
+/** The table as Markdown: 3-D Dice, Jaccard and surface Dice per region, means over test cases. */
+export function ablationTable({ rows, notes }: Ablation): string {
+  const cell = (value: number | undefined): string => (value === undefined ? "-" : value.toFixed(4));
+  const scores = ["dice", "jaccard", "surfaceDice"] as const;
+  const head = { dice: "Dice", jaccard: "JC", surfaceDice: "SD" };
+  const columns = scores.flatMap((score) => regionNames.map((region) => ({ score, region })));
+  const lines = rows.map(
+    (r) =>
+      `| ${[r.title, ...columns.map(({ score, region }) => cell(r.mean[region][score])), r.images, r.seconds.toFixed(0)].join(" | ")} |`,
+  );
+  return [
+    `| network | ${columns.map(({ score, region }) => `${head[score]} ${region}`).join(" | ")} | training slices | seconds |`,
+    `| --- |${" --- |".repeat(columns.length + 2)}`,
+    ...lines,
+    "",
+    ...notes.map((note) => `> ${note}`),
+  ].join("\n");
+}

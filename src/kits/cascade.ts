@@ -1,0 +1,228 @@
+// The cascade, stage by stage: the coarse network, regions of interest, three fine networks, composed labels. Stages
+// pass files in the run folder, so that any of them can be run again alone.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { DataError } from "../errors.ts";
+import type { SliceCache } from "./cache.ts";
+import { composeLabels } from "./compose.ts";
+import { fineNetwork } from "./fineNetwork.ts";
+import { coarseNetwork, type Network } from "./network.ts";
+import { readLabels, writeNifti } from "./nifti.ts";
+import type { RunOptions } from "./options.ts";
+import { largest, predictRegions, predictSlices, type PredictJob } from "./predict.ts";
+import type { ProgressMode } from "./progress.ts";
+import { fullRois, roisOf, saveRois, type CaseRois } from "./roi.ts";
+import { roiSlices, slicesOf, targetSlices, wholeSlices, type RoisByCase, type SliceSource } from "./sample.ts";
+import type { Split } from "./split.ts";
+import { coarseStage, fineStages, stageNames, type FineStage, type StageName } from "./stages.ts";
+import { classFrequencies, loadNetwork, train, type TrainJob, type TrainResult } from "./train.ts";
+
+/** A run as its stages see it. */
+export interface Cascade {
+  readonly options: RunOptions;
+  readonly split: Split;
+  /** Whole slices of the coarse network's size, and finer ones that regions are cut from. */
+  readonly coarse: SliceCache;
+  readonly fine: SliceCache;
+  readonly folder: string;
+  readonly mode: ProgressMode;
+  /** The networks to train; the others are loaded from the run folder. */
+  readonly stages: readonly StageName[];
+  /** What is known of networks trained before; "absent" ones had nothing to learn. */
+  readonly trained: Readonly<Record<string, TrainResult | "absent">>;
+  readonly say: (text: string) => void;
+  /** Told after each stage; `result` null for a network that was loaded, "absent" for one without anything to learn. */
+  readonly onStage: (stage: StageName, seconds: number, result: TrainResult | null | "absent") => Promise<void>;
+}
+
+/**
+ * Runs the stages in order and, when every network is there, leaves predictions/case_XXXXX.nii.gz of the test cases.
+ * Returns the networks that are still to be trained; none if the cascade is complete. Throws DataError if a stage that
+ * is asked for needs one of them.
+ */
+export async function runCascade(run: Cascade): Promise<StageName[]> {
+  const left = untrained(run);
+  if (run.options.roi.from === "coarse" && !left.includes("coarse")) await coarseStageOf(run);
+  for (const stage of fineStages) if (!left.includes(stage.name)) await fineStageOf(run, stage);
+  if (left.length === 0) await compose(run);
+  return left;
+}
+
+/** The stage whose predictions a stage's regions come from. */
+function stageBefore(stage: StageName, { roi }: RunOptions): StageName | null {
+  if (stage === "tumor") return "masses";
+  return stage === "coarse" || roi.from === "none" ? null : "coarse";
+}
+
+/** Networks that are neither asked for nor in the run folder. */
+function untrained(run: Cascade): StageName[] {
+  const { options, folder, stages, trained } = run;
+  const needed = stageNames.filter((name) => name !== "coarse" || options.roi.from === "coarse");
+  const left = needed.filter((name) => !stages.includes(name) && trained[name] !== "absent" && !isTrained(folder, name));
+  for (const stage of needed.filter((name) => !left.includes(name))) {
+    const before = stageBefore(stage, options);
+    if (before && left.includes(before) && stages.includes(stage))
+      throw new DataError(`${folder}: the ${stage} stage needs the ${before} network; add ${before} to --stages`);
+  }
+  return needed.filter((name) => left.includes(name) || (stageBefore(name, options) && left.includes(stageBefore(name, options)!)));
+}
+
+function isTrained(folder: string, stage: StageName): boolean {
+  return existsSync(join(folder, "checkpoints", stage, "best.safetensors"));
+}
+
+/** Where a stage keeps its predictions and regions. */
+export function stageFolder(folder: string, stage: string): string {
+  return join(folder, "stages", stage);
+}
+
+/** The cases of a run without repetition: one list if all parts are the same cases. */
+function casesOf({ train, val, test }: Split): string[] {
+  return [...new Set([...train, ...val, ...test])].sort();
+}
+
+/** Cases that a stage predicts: what is scored, and what later stages train or validate with. */
+function predictedCases({ options, split }: Cascade, later: readonly FineStage[]): string[] {
+  const wanted = later.some(({ name }) => options[name].predictedRois > 0);
+  return wanted ? casesOf(split) : [...new Set([...split.val, ...split.test])].sort();
+}
+
+async function coarseStageOf(run: Cascade): Promise<void> {
+  const { options, coarse, folder, mode } = run;
+  const started = performance.now();
+  const source = wholeSlices(coarse, coarseStage);
+  const job = trainJob(run, source, "coarse");
+  const network = coarseNetwork(options.coarse, options.seed, classFrequencies(job));
+  const result = await trainOrLoad(run, "coarse", network, job);
+  const ids = predictedCases(run, fineStages.slice(0, 2));
+  if (result || missing(run, "coarse", ids)) {
+    const target: PredictJob = {
+      cache: coarse,
+      ids,
+      folder: stageFolder(folder, "coarse"),
+      batch: options.coarse.batch,
+      mode,
+    };
+    await predictSlices(network, coarseStage, target, options.keepLargest);
+  }
+  await run.onStage("coarse", (performance.now() - started) / 1000, result);
+}
+
+function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob {
+  const { options, split, folder, mode } = run;
+  const { augment, seed } = options;
+  return { source, train: split.train, val: split.val, options: options[stage], augment, seed, folder, mode };
+}
+
+/** Trains the network, or loads it if its stage is not asked for: null then. */
+async function trainOrLoad(
+  run: Cascade,
+  stage: StageName,
+  network: Network,
+  job: TrainJob,
+): Promise<TrainResult | null> {
+  if (run.stages.includes(stage)) return train(network, job);
+  await loadNetwork(network, run.folder, stage);
+  return null;
+}
+
+function missing({ folder }: Cascade, stage: string, ids: readonly string[]): boolean {
+  return ids.some((id) => !existsSync(join(stageFolder(folder, stage), `${id}.nii.gz`)));
+}
+
+async function fineStageOf(run: Cascade, stage: FineStage): Promise<void> {
+  const { options, split, fine, folder, mode, say } = run;
+  const { name } = stage;
+  const started = performance.now();
+  const seconds = () => (performance.now() - started) / 1000;
+  if (targetSlices({ cache: fine, stage }, slicesOf(fine, split.train)).length === 0) {
+    say(`${name}: no training case shows it; the stage is left out and its mask is empty`);
+    return run.onStage(name, seconds(), "absent");
+  }
+  const rois = await regionsOf(run, stage);
+  const source = roiSlices(fine, stage, {
+    size: options[name].size,
+    reference: rois.reference,
+    predicted: rois.predicted,
+    predictedRois: options[name].predictedRois,
+    jitter: options.roi.jitter,
+  });
+  const job = trainJob(run, source, name);
+  const network = fineNetwork(name, options[name], options.seed, classFrequencies(job));
+  const result = await trainOrLoad(run, name, network, job);
+  const ids = name === "masses" ? predictedCases(run, [fineStages[2]]) : split.test;
+  const target: PredictJob = { cache: fine, ids, folder: stageFolder(folder, name), batch: options[name].batch, mode };
+  await predictRegions(network, stage, target, rois.predicted);
+  await run.onStage(name, seconds(), result);
+}
+
+/** Regions around the reference of training and validation cases, and those predicted by the stage before. */
+async function regionsOf(run: Cascade, stage: FineStage): Promise<{ reference: RoisByCase; predicted: RoisByCase }> {
+  const { fine, split } = run;
+  const reference: Record<string, CaseRois> = {};
+  for (const id of new Set([...split.train, ...split.val])) {
+    const { labels } = fine.readCase(id);
+    reference[id] = rois(run, stage, labels, [fine.caseById(id).slices, fine.size, fine.size]);
+  }
+  const predicted = await predictedRegions(run, stage);
+  const { margin, neighbours } = run.options.roi;
+  await saveRois(join(stageFolder(run.folder, stage.name), "rois.json"), { margin, neighbours, cases: predicted });
+  return { reference, predicted };
+}
+
+/** Regions in the labels of the stage before, for every case that it has predicted. */
+async function predictedRegions(run: Cascade, stage: FineStage): Promise<Record<string, CaseRois>> {
+  const { folder } = run;
+  const before = stageBefore(stage.name, run.options);
+  if (before === null) return wholeRegions(run);
+  const out: Record<string, CaseRois> = {};
+  for (const id of casesOf(run.split)) {
+    const path = join(stageFolder(folder, before), `${id}.nii.gz`);
+    if (!existsSync(path)) continue;
+    const { data, header } = await readLabels(path);
+    const rule = before === "masses" ? { inside: [1] } : { minArea: run.options.roi.minArea };
+    out[id] = rois(run, stage, data, header.shape, rule);
+  }
+  return out;
+}
+
+function wholeRegions({ fine, split }: Cascade): Record<string, CaseRois> {
+  return Object.fromEntries(casesOf(split).map((id) => [id, fullRois(fine.caseById(id).slices)]));
+}
+
+/** The rule of regions for one label volume [S, H, W]: see roisOf. `minArea`: specks below this share do not count. */
+function rois(
+  { options: { roi } }: Cascade,
+  stage: FineStage,
+  labels: Uint8Array,
+  shape: readonly number[],
+  { inside = stage.roiLabels, minArea = 0 }: { inside?: readonly number[]; minArea?: number } = {},
+): CaseRois {
+  const { margin, neighbours } = roi;
+  const minPixels = Math.round(minArea * shape[1] * shape[2]);
+  if (stage.name === "tumor") return roisOf(labels, shape, { inside, margin, minPixels, emptySlices: "none" });
+  if (roi.from === "none") return fullRois(shape[0]);
+  if (stage.name === "kidney") return roisOf(labels, shape, { inside, margin, neighbours, minPixels });
+  const fallback = roisOf(labels, shape, { inside: [1, 2, 3], margin, neighbours, minPixels });
+  return roisOf(labels, shape, { inside, margin, neighbours, minPixels, fallback });
+}
+
+/** Labels of the test cases from the masks of the three stages; a stage that was left out has an empty mask. */
+async function compose({ split, fine, folder, options }: Cascade): Promise<void> {
+  for (const id of split.test) {
+    const { geometry } = fine.caseById(id);
+    const voxels = geometry.shape[0] * geometry.shape[1] * geometry.shape[2];
+    const mask = async (stage: string): Promise<Uint8Array> => {
+      const path = join(stageFolder(folder, stage), `${id}.nii.gz`);
+      return existsSync(path) ? (await readLabels(path)).data : new Uint8Array(voxels);
+    };
+    const [kidney, masses, tumor] = [await mask("kidney"), await mask("masses"), await mask("tumor")];
+    const labels = composeLabels({ kidney, masses, tumor }) as Uint8Array<ArrayBuffer>;
+    await writeNifti(
+      join(folder, "predictions", `${id}.nii.gz`),
+      largest(labels, geometry.shape, options.keepLargest),
+      geometry,
+    );
+  }
+}

@@ -1,0 +1,153 @@
+// An MSALDS-UNet and its discriminators in training: the discriminators' step, then the network's, on one batch.
+// Source: Zheng et al., section 2.2; the options are the places where the authors' published code differs from the text.
+
+import { backward, stack, step, type Tensor } from "../index.ts";
+import {
+  Discriminator,
+  MSALDSUNet,
+  discriminatorLoss,
+  fullResolution,
+  generatorLoss,
+  initNormal,
+  initPrior,
+  parameterCount,
+  parameters,
+  setTraining,
+  type MultiScaleLoss,
+} from "../nn/index.ts";
+import { Adam } from "../nn/optim.ts";
+import { Rng } from "../random.ts";
+import {
+  imagesOf,
+  labelsOf,
+  learningRate,
+  softmaxHead,
+  type ClassFrequencies,
+  type Network,
+  type Terms,
+} from "./network.ts";
+import type { FineOptions } from "./options.ts";
+
+/** Background and one target, softmax; named for its stage so that every stage starts from weights of its own. */
+export function fineNetwork(
+  stage: string,
+  options: FineOptions,
+  seed: number,
+  frequencies: ClassFrequencies,
+): Network {
+  const generator = buildGenerator(stage, options, seed, frequencies);
+  const discriminators = buildDiscriminators(stage, options, seed);
+  const { size, channels } = options;
+  const rate = learningRate(options.lr, options);
+  const discriminatorRate = learningRate(options.discriminatorLr, options);
+  const adam = new Adam(parameters(generator), { lr: options.lr });
+  const adamD = discriminators.length > 0 ? new Adam(parameters(discriminators), { lr: options.discriminatorLr }) : null;
+  return {
+    model: fullResolution(generator),
+    ...softmaxHead,
+    discriminators,
+    size,
+    channels,
+    parameterCounts: { network: parameterCount(generator), discriminators: parameterCount(discriminators) },
+    setTraining: (training) => [generator, ...discriminators].forEach((model) => setTraining(model, training)),
+    setEpoch: (epoch) => {
+      adam.lr = rate(epoch);
+      if (adamD) adamD.lr = discriminatorRate(epoch);
+    },
+    get lr() {
+      return adam.lr;
+    },
+    trainStep: (batch) =>
+      step(() => {
+        const [image, labels] = [imagesOf(batch, size, channels), labelsOf(batch, size)];
+        const logits = generator.forward(image).slice(0, options.scales);
+        const d = adamD && discriminatorStep(image, logits, labels, discriminators, adamD, options);
+        const g = generatorStep(generator, image, logits, labels, discriminators, adam, options);
+        return packed(g, d);
+      }),
+  };
+}
+
+function buildGenerator(
+  stage: string,
+  { channels, width, depth, dropout, init, prior }: FineOptions,
+  seed: number,
+  frequencies: ClassFrequencies,
+): MSALDSUNet {
+  const rng = new Rng(seed, `${stage} init`);
+  const generator = new MSALDSUNet({ inChannels: channels, classes: 2, width, depth, dropout, rng });
+  if (init === "normal") initNormal(generator, new Rng(seed, `${stage} init normal`));
+  if (prior) for (const classifier of [generator.classifier, ...generator.sides]) initPrior(classifier, frequencies);
+  return generator;
+}
+
+function buildDiscriminators(stage: string, options: FineOptions, seed: number): Discriminator[] {
+  const count = { all: options.scales, last: 1, none: 0 }[options.discriminators];
+  return Array.from({ length: count }, (_, k) => {
+    const discriminator = new Discriminator({
+      inChannels: options.channels + 2,
+      width: options.discriminatorWidth,
+      depth: options.discriminatorDepth,
+      dropout: options.discriminatorDropout,
+      rng: new Rng(seed, `${stage} discriminator ${k} init`),
+    });
+    if (options.init === "normal") initNormal(discriminator, new Rng(seed, `${stage} discriminator ${k} init normal`));
+    return discriminator;
+  });
+}
+
+function discriminatorStep(
+  image: Tensor,
+  logits: readonly Tensor[],
+  labels: Tensor,
+  discriminators: readonly Discriminator[],
+  adam: Adam,
+  { discriminatorInput }: FineOptions,
+): MultiScaleLoss<object> {
+  const judged = logits.slice(0, discriminators.length);
+  const d = discriminatorLoss(image, judged, labels, discriminators, { input: discriminatorInput });
+  backward(d.loss);
+  adam.step();
+  adam.zeroGrad();
+  return d;
+}
+
+function generatorStep(
+  generator: MSALDSUNet,
+  image: Tensor,
+  logits: readonly Tensor[],
+  labels: Tensor,
+  discriminators: readonly Discriminator[],
+  adam: Adam,
+  options: FineOptions,
+): MultiScaleLoss<object> {
+  const judged = options.forward === "fresh" ? generator.forward(image).slice(0, options.scales) : logits;
+  // The authors' code takes Dice and cross entropy of the two coarsest of its four outputs from the first pass.
+  const segmentation = judged.map((fresh, k) => (k < 2 ? fresh : logits[k]));
+  const g = generatorLoss(image, judged, labels, criticsOf(discriminators, options), { ...options, segmentation });
+  backward(g.loss);
+  adam.step();
+  adam.zeroGrad();
+  return g;
+}
+
+/** The discriminator of each trained scale in the network's part, null where there is none. */
+function criticsOf(discriminators: readonly Discriminator[], options: FineOptions): (Discriminator | null)[] {
+  const critics = Array.from({ length: options.scales }, (_, k) => discriminators[k] ?? null);
+  if (options.sharedLastDiscriminator && critics.length > 1) critics[critics.length - 1] = critics.at(-2)!;
+  return critics;
+}
+
+/** All scalars of a step in one tensor: "generator.0.dice", "discriminator.3.accuracy", ... */
+function packed(generator: MultiScaleLoss<object>, discriminator: MultiScaleLoss<object> | null): Terms {
+  const scalars: [string, Tensor][] = [["loss", generator.loss.detach()]];
+  for (const [part, scales] of [
+    ["generator", generator.scales],
+    ["discriminator", discriminator?.scales ?? []],
+  ] as const) {
+    scales.forEach((terms, k) => {
+      for (const [name, value] of Object.entries(terms)) scalars.push([`${part}.${k}.${name}`, value as Tensor]);
+    });
+  }
+  return { names: scalars.map(([name]) => name), values: stack(scalars.map(([, value]) => value)) };
+}

@@ -1,0 +1,199 @@
+// One run from data to report: slices, split, the cascade, scores of the cascade and of the coarse network alone.
+
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import packageJson from "../../package.json" with { type: "json" };
+import { OptionError } from "../errors.ts";
+import type { AdapterInfo } from "../index.ts";
+import { openCache, type SliceCache } from "./cache.ts";
+import { runCascade, stageFolder } from "./cascade.ts";
+import { openDataset } from "./datasets/open.ts";
+import { evaluate, formatMetrics, type Metrics } from "./evaluate.ts";
+import type { RunOptions } from "./options.ts";
+import { preprocess } from "./preprocess.ts";
+import { startProgress, type ProgressMode } from "./progress.ts";
+import { caveats, writeOverlays, writeReport } from "./report.ts";
+import { dataFacts, describeData, forgetLog, loadFacts, openRunFolder, saveFacts, type RunFacts } from "./run.ts";
+import { loadSplit, saveSplit, splitCases, type Split } from "./split.ts";
+import { stageNames, type StageName } from "./stages.ts";
+
+/** What a run is asked to do. */
+export interface RunRequest {
+  readonly folder: string;
+  /** Slices are cached beside this run folder; default `folder`. */
+  readonly cacheBeside?: string;
+  readonly root: string;
+  /** Name of the dataset where detection should not decide. */
+  readonly dataset?: string;
+  readonly dataNote: string;
+  readonly preset: string;
+  readonly options: RunOptions;
+  /** Networks to train; those left out are loaded from the folder. */
+  readonly stages: readonly StageName[];
+  readonly overwrite: boolean;
+  readonly png: boolean;
+  readonly adapter: AdapterInfo;
+  readonly mode: ProgressMode;
+  readonly say: (text: string) => void;
+}
+
+type Timed = <T>(step: string, work: () => Promise<T>) => Promise<T>;
+
+/**
+ * Runs what is asked for and returns the scores of the cascade, or null while networks are still to be trained. On
+ * failure run.json says so and the error goes on.
+ */
+export async function execute(request: RunRequest): Promise<Metrics | null> {
+  const { folder, options, stages, say } = request;
+  const again = goesOn(request);
+  if (!again) await openRunFolder(folder, request.overwrite);
+  const before = again ? await loadFacts(folder) : null;
+  const seconds: Record<string, number> = { ...before?.seconds };
+  const timed: Timed = async (step, work) => {
+    const start = performance.now();
+    const result = await work();
+    seconds[step] = (performance.now() - start) / 1000;
+    return result;
+  };
+  const [coarse, fine] = await timed("preprocess", () => makeCaches(request));
+  try {
+    const split = await splitOf(request, fine);
+    await forgetLog(folder, stages);
+    const facts: RunFacts = {
+      status: "running",
+      wgrad: packageJson.version,
+      node: process.version,
+      adapter: request.adapter,
+      preset: request.preset,
+      options,
+      data: dataFacts(fine.index, request.dataNote),
+      split,
+      started: new Date().toISOString(),
+      seconds,
+      trained: { ...before?.trained },
+    };
+    await saveFacts(folder, facts);
+    say(`data: ${describeData(facts.data)}`);
+    say(describeSplit(split));
+    try {
+      const metrics = await trainAndScore(request, facts, coarse, fine, timed);
+      Object.assign(facts, { status: metrics ? "finished" : "partial", finished: new Date().toISOString() });
+      await saveFacts(folder, facts);
+      return metrics;
+    } catch (error) {
+      await saveFacts(folder, { ...facts, status: "failed", error: (error as Error).message });
+      throw error;
+    }
+  } finally {
+    for (const cache of new Set([coarse, fine])) cache.close();
+  }
+}
+
+/** True if some stages of a run that is there are run again. */
+export function goesOn({ folder, stages }: Pick<RunRequest, "folder" | "stages">): boolean {
+  return stages.length < stageNames.length && existsSync(join(folder, "run.json"));
+}
+
+/** Whole slices for the coarse network and finer ones for regions; one cache if they have one size. */
+async function makeCaches(request: RunRequest): Promise<[coarse: SliceCache, fine: SliceCache]> {
+  const { coarse, sourceSize } = request.options;
+  const first = await openSlices(request, coarse.size);
+  return [first, coarse.size === sourceSize ? first : await openSlices(request, sourceSize)];
+}
+
+/** The cache of slices of one size, made if it is not there. */
+export async function openSlices(request: RunRequest, size: number): Promise<SliceCache> {
+  const { folder, cacheBeside = folder, root, png, mode } = request;
+  const dataset = await openDataset(root, request.dataset ? { name: request.dataset } : {});
+  const at = cacheFolder(cacheBeside, root, size);
+  const progress = startProgress({ label: `preprocess ${size}`, total: dataset.cases.length, unit: "cases", mode });
+  try {
+    await preprocess(dataset, at, { size, png }, ({ done, reused, id }) => {
+      progress.update(done, { case: id });
+      if (reused) progress.log(`slices: reused from ${at}`);
+    });
+  } finally {
+    progress.stop();
+  }
+  return openCache(at);
+}
+
+/** Slices are kept beside the runs, so that runs with the same data and size share them. */
+function cacheFolder(folder: string, root: string, size: number): string {
+  const name = createHash("sha256").update(root).digest("hex").slice(0, 10);
+  return join(dirname(folder), "cache", `${name}-${size}`);
+}
+
+/** The split of the folder if stages are run again, else a new one. */
+async function splitOf(request: RunRequest, cache: SliceCache): Promise<Split> {
+  const { folder, options } = request;
+  const ids = cache.index.cases.filter((c) => c.label !== null).map((c) => c.id);
+  const path = join(folder, "splits.json");
+  if (goesOn(request) && existsSync(path)) return loadSplit(path, ids);
+  const split = splitCases(ids, { seed: options.seed, fractions: options.fractions, overfit: options.overfit });
+  if (split.test.length === 0)
+    throw new OptionError(`fractions must leave at least one test case, got ${options.fractions.join(":")}`);
+  await saveSplit(path, split);
+  return split;
+}
+
+function describeSplit({ train, val, test, overfit }: Split): string {
+  const parts = `${train.length} train, ${val.length} validation, ${test.length} test cases`;
+  return `split: ${parts}${overfit ? " (the same cases: an overfit check)" : ""}`;
+}
+
+async function trainAndScore(
+  request: RunRequest,
+  facts: RunFacts,
+  coarse: SliceCache,
+  fine: SliceCache,
+  timed: Timed,
+): Promise<Metrics | null> {
+  const { folder, options, stages, mode, say } = request;
+  const { split } = facts;
+  const left = await runCascade({
+    options,
+    split,
+    coarse,
+    fine,
+    folder,
+    mode,
+    stages,
+    trained: facts.trained!,
+    say,
+    onStage: async (stage, seconds, result) => {
+      if (result === null) return;
+      facts.trained![stage] = result;
+      facts.seconds![stage] = seconds;
+      await saveFacts(folder, facts);
+    },
+  });
+  const score = (predictions: string, out: string) =>
+    evaluate({
+      reference: fine.index.dataset.root,
+      predictions,
+      ids: split.test,
+      out,
+      split: split.overfit ? "overfit" : "test",
+      dataset: fine.index.dataset.name === "kits19" ? "kits19" : "kits",
+      progress: mode,
+    });
+  const alone = stageFolder(folder, "coarse");
+  if (options.roi.from === "coarse" && !left.includes("coarse"))
+    await timed("evaluate coarse", () => score(alone, alone));
+  if (left.length > 0) {
+    say(`still to be trained: ${left.join(", ")}; go on with --stages ${left.join(",")} --out ${folder}`);
+    return null;
+  }
+  const scored = await timed("evaluate", () => score(join(folder, "predictions"), folder));
+  for (const warning of scored.warnings) say(`warning: ${warning}`);
+  await saveFacts(folder, facts);
+  await timed("report", async () => {
+    await writeOverlays(folder, fine, split.test);
+    await writeReport(folder, { sources: fine });
+  });
+  const coarseBeside = options.roi.from === "coarse" ? "beside" : "none";
+  say(`\n${formatMetrics(scored.metrics)}\n\n${caveats(facts, scored.metrics, coarseBeside).join("\n")}`);
+  return scored.metrics;
+}

@@ -1,0 +1,63 @@
+// One network for all regions at once, kidney within masses within tumor, on whole slices: the yardstick that a cascade
+// of the same budget must beat.
+
+import { join } from "node:path";
+import { evaluate, type Metrics } from "./evaluate.ts";
+import { regionNetwork } from "./network.ts";
+import type { CoarseOptions } from "./options.ts";
+import { openSlices, type RunRequest } from "./pipeline.ts";
+import { predictSlices } from "./predict.ts";
+import { saveFacts, type RunFacts } from "./run.ts";
+import { wholeSlices } from "./sample.ts";
+import { regionStage } from "./stages.ts";
+import { classFrequencies, train, type TrainJob } from "./train.ts";
+
+export interface RegionRun {
+  folder: string;
+  facts: RunFacts;
+  metrics: Metrics;
+}
+
+/**
+ * Trains the region network in <folder>/ablation/region with the coarse network's settings on `images` slices in all,
+ * predicts the test cases and scores them.
+ */
+export async function regionRun(request: RunRequest, full: RunFacts, images: number): Promise<RegionRun> {
+  const { mode, options } = request;
+  const folder = join(request.folder, "ablation", "region");
+  const cache = await openSlices({ ...request, folder, cacheBeside: request.folder }, options.coarse.size);
+  try {
+    const stage = regionStage;
+    const { epochs } = options.coarse;
+    const settings: CoarseOptions = { ...options.coarse, slicesPerEpoch: Math.max(1, Math.round(images / epochs)) };
+    const job: TrainJob = {
+      source: wholeSlices(cache, stage),
+      train: full.split.train,
+      val: full.split.val,
+      options: settings,
+      augment: options.augment,
+      seed: options.seed,
+      folder,
+      mode,
+    };
+    const network = regionNetwork(settings, options.seed, classFrequencies(job));
+    const facts: RunFacts = { ...full, status: "running", trained: {} };
+    facts.trained!.region = await train(network, job);
+    const predictions = join(folder, "predictions");
+    const ids = full.split.test;
+    await predictSlices(network, stage, { cache, ids, folder: predictions, batch: settings.batch, mode }, options.keepLargest);
+    const { metrics } = await evaluate({
+      reference: cache.index.dataset.root,
+      predictions,
+      ids,
+      out: folder,
+      split: full.split.overfit ? "overfit" : "test",
+      dataset: cache.index.dataset.name === "kits19" ? "kits19" : "kits",
+      progress: mode,
+    });
+    await saveFacts(folder, { ...facts, status: "finished", finished: new Date().toISOString() });
+    return { folder, facts, metrics };
+  } finally {
+    cache.close();
+  }
+}

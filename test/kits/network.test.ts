@@ -1,0 +1,127 @@
+// The networks of a run: one optimiser step of each kind, and what they make of logits.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { close, init, noGrad, step, tensor } from "../../src/index.ts";
+import { parameters, type Model } from "../../src/nn/index.ts";
+import { fineNetwork } from "../../src/kits/fineNetwork.ts";
+import { coarseNetwork, regionNetwork, type Network } from "../../src/kits/network.ts";
+import type { FineOptions } from "../../src/kits/options.ts";
+import { presetOptions } from "../../src/kits/presets.ts";
+import type { Batch } from "../../src/kits/sample.ts";
+
+beforeAll(() => init());
+afterAll(() => close());
+
+const SIZE = 16;
+const tiny = { size: SIZE, width: 4, depth: 2, batch: 2, epochs: 4 };
+const fine = (change: Partial<FineOptions> = {}): FineOptions => ({
+  ...presetOptions("demo").kidney,
+  ...tiny,
+  scales: 2,
+  discriminatorWidth: 4,
+  discriminatorDepth: 2,
+  ...change,
+});
+const coarse = { ...presetOptions("demo").coarse, ...tiny };
+
+/** A bright square on noise. */
+const batch = (classes: number): Batch => {
+  const labels = Int32Array.from({ length: 2 * SIZE ** 2 }, (_, i) => (i % SIZE > 7 && i % 256 > 120 ? classes - 1 : 0));
+  const images = Float32Array.from(labels, (v, i) => (v > 0 ? 0.8 : 0.2) + 0.05 * Math.sin(12.9 * i));
+  return { images, labels, count: 2 };
+};
+const weights = async (model: Model) => Promise.all(parameters(model).map((p) => p.read()));
+const moved = (a: ArrayLike<number>[], b: ArrayLike<number>[]) => a.filter((t, i) => Array.from(t).some((v, k) => v !== b[i][k])).length;
+
+async function steps(network: Network, n: number, classes: number): Promise<number[]> {
+  network.setTraining(true);
+  const losses: number[] = [];
+  for (let i = 0; i < n; i++) losses.push((await (await network.trainStep(batch(classes))).values.read())[0]);
+  return losses;
+}
+
+describe("coarse and region networks", () => {
+  test.each([
+    ["coarse", () => coarseNetwork(coarse, 0, [9, 1, 1]), 3],
+    ["region", () => regionNetwork(coarse, 0, [90, 5, 3, 2]), 4],
+  ] as const)("%s: the loss falls", async (_, make, classes) => {
+    const losses = await steps(make(), 30, classes);
+    expect(losses.at(-1)!).toBeLessThan(0.95 * losses[0]);
+  });
+
+  test("the prior is what an untrained network predicts: softmax and nested sigmoids", async () => {
+    const region = regionNetwork(coarse, 0, [90, 5, 3, 2]);
+    expect(Array.from(await region.model.classifier.bias!.read(), (v) => 1 / (1 + Math.exp(-v)))).toEqual([
+      expect.closeTo(0.1, 5),
+      expect.closeTo(0.05, 5),
+      expect.closeTo(0.02, 5),
+    ]);
+  });
+
+  test("nested sigmoids: a region counts only inside the one before", async () => {
+    const region = regionNetwork(coarse, 0, [1, 1, 1, 1]);
+    // one pixel per combination of kidney, masses, tumor
+    const logits = tensor(
+      [0, 1, 2].flatMap((k) => Array.from({ length: 8 }, (_, i) => ((i >> k) & 1 ? 3 : -3))),
+      { shape: [1, 3, 1, 8] },
+    );
+    const classes = await step(() => noGrad(() => region.classes(logits)));
+    expect([...(await classes.read())]).toEqual([0, 1, 0, 2, 0, 1, 0, 3]);
+  });
+});
+
+describe("fine networks", () => {
+  test("the loss falls, and a step moves the network and every discriminator", async () => {
+    const network = fineNetwork("kidney", fine(), 0, [3, 1]);
+    expect(network.discriminators.length).toBe(2);
+    const before = [await weights(network.model), ...(await Promise.all(network.discriminators.map(weights)))];
+    const losses = await steps(network, 10, 2);
+    const after = [await weights(network.model), ...(await Promise.all(network.discriminators.map(weights)))];
+    before.forEach((tensors, i) => expect(moved(tensors, after[i])).toBe(tensors.length));
+    expect(losses.at(-1)!).toBeLessThan(0.9 * losses[0]);
+  });
+
+  test("terms are named by part and scale", async () => {
+    const network = fineNetwork("kidney", fine(), 0, [3, 1]);
+    network.setTraining(true);
+    const { names } = await network.trainStep(batch(2));
+    expect(names.length).toBe(1 + 2 * 6 + 2 * 6);
+    expect(names).toContain("generator.1.difficulty");
+    expect(names).toContain("discriminator.0.accuracy");
+  });
+
+  test("last: one discriminator; none: none, and the terms say so", async () => {
+    const last = fineNetwork("kidney", fine({ discriminators: "last" }), 0, [3, 1]);
+    const none = fineNetwork("kidney", fine({ discriminators: "none" }), 0, [3, 1]);
+    expect([last.discriminators.length, none.discriminators.length]).toEqual([1, 0]);
+    last.setTraining(true);
+    none.setTraining(true);
+    const [a, b] = [(await last.trainStep(batch(2))).names, (await none.trainStep(batch(2))).names];
+    expect(a).toContain("generator.0.adversarial");
+    expect(a).not.toContain("generator.1.adversarial");
+    expect(a).toContain("generator.1.dice");
+    expect(b.filter((name) => /adversarial|discriminator/.test(name))).toEqual([]);
+    expect(none.parameterCounts.discriminators).toBe(0);
+  });
+
+  test("each of the code's divergences changes the training, and each stage starts from weights of its own", async () => {
+    const run = async (change: Partial<FineOptions>, stage = "kidney") =>
+      (await steps(fineNetwork(stage, fine({ scales: 2, ...change }), 0, [3, 1]), 3, 2)).map((v) => v.toFixed(6)).join();
+    const runs: Partial<FineOptions>[] = [
+      {},
+      { power: 4 },
+      { detachDifficulty: false },
+      { legacyScalarCE: true },
+      { discriminatorInput: "logits" },
+      { forward: "fresh", dropout: 0.3 },
+      { sharedLastDiscriminator: true },
+      { difficulty: false },
+      { adversarialWeight: 0.5 },
+      { dropout: 0.3 },
+    ];
+    const seen = new Set<string>();
+    for (const change of runs) seen.add(await run(change));
+    expect(seen.size).toBe(runs.length);
+    expect(await run({}, "masses")).not.toBe(await run({}));
+    expect(await run({})).toBe(await run({}));
+  });
+});
