@@ -21,7 +21,7 @@ const command = new URL("../../dist/train-kits.js", import.meta.url).pathname;
 /** Four networks small enough for a test: two scales, slices of 32 and regions of 16 pixels. */
 const SMALL = (
   "--preset phantom --size 32 --source-size 32 --roi-size 16 --width 4 --depth 2 --scales 2 --epochs 2 " +
-  "--slices-per-epoch 16 --batch 8 --set coarse.epochs=8 --set coarse.slicesPerEpoch=32 --set coarse.lr=0.02"
+  "--slices-per-epoch 16 --batch 8 --set coarse.epochs=8 --set coarse.slicesPerEpoch=32 --set coarse.batch=4 --set coarse.lr=0.01"
 )
   .split(" ")
   .concat(
