@@ -1,12 +1,12 @@
-"""The MSALDS-UNet cascade of src/kits in PyTorch on the CPU: the yardstick for our own training at equal data, split and
-number of images.
+"""The MSALDS-UNet cascade of src/kits in PyTorch on the CPU: the yardstick for our own training at equal data, split
+and number of images.
 
     python3 bench/peers/torch_cascade.py --data DIR --splits RUN/splits.json --seeds 0,1,2 --out FILE.json
 
 DIR holds case_XXXXX/{imaging,segmentation}.nii.gz. A coarse Res-UNet finds kidneys and masses on full slices; MSALDS-
 UNets then segment kidney, masses and tumour in regions of interest (ROIs) cut from finer slices; the masks are composed
 and the largest components kept. Dice is per case, in 3-D, on the scan's own grid: kidney = any label, masses = labels 2
-and 3, tumor = label 2. Needs torch, numpy, scipy and nibabel.
+and 3, tumor = label 2; the coarse network alone takes every mass for a tumour. Needs torch, numpy, scipy and nibabel.
 """
 import argparse
 import copy
@@ -45,7 +45,8 @@ def parse(argv=None):
     p.add_argument("--level", type=float, default=140)
     p.add_argument("--size", type=int, default=128, help="rows and columns of the coarse network's slices")
     p.add_argument("--source", type=int, default=256, help="rows and columns of the slices that ROIs are cut from")
-    p.add_argument("--roi", type=three, default=three("64"), help="rows and columns of an ROI: one, or kidney,masses,tumor")
+    p.add_argument("--roi", type=three, default=three("96,64,64"),
+                   help="rows and columns of an ROI, or kidney,masses,tumor")
     p.add_argument("--slices", type=int, default=1, help="neighbouring slices as channels, odd")
     p.add_argument("--coarse-width", type=int, default=8)
     p.add_argument("--width", type=int, default=8)
@@ -55,16 +56,18 @@ def parse(argv=None):
     p.add_argument("--coarse-epochs", type=int, default=6)
     p.add_argument("--coarse-images", type=int, default=400, help="slices per epoch")
     p.add_argument("--epochs", type=int, default=6)
-    p.add_argument("--images", type=three, default=three("300"), help="ROIs per epoch: one, or kidney,masses,tumor")
+    p.add_argument("--images", type=three, default=three("250,300,300"),
+                   help="ROIs per epoch: one, or kidney,masses,tumor")
     p.add_argument("--coarse-batch", type=int, default=4)
     p.add_argument("--batch", type=int, default=4)
-    p.add_argument("--coarse-lr", type=float, default=1e-2)
+    p.add_argument("--coarse-lr", type=float, default=5e-3)
     p.add_argument("--lr", type=float, default=5e-3)
     p.add_argument("--disc-lr", type=float, default=1e-3)
     p.add_argument("--foreground", type=float, default=0.75, help="share of the images drawn that show a target")
     p.add_argument("--rotate", type=float, default=0.5, help="probability of a rotation by up to 15 degrees")
     p.add_argument("--mirror", type=float, default=0.5, help="probability of a mirror, left and right")
-    p.add_argument("--mirror-vertical", type=float, default=0.5, help="probability of a mirror, up and down, of the ROIs of masses and tumor")
+    p.add_argument("--mirror-vertical", type=float, default=0.5,
+                   help="probability of a mirror, up and down, of the ROIs of masses and tumor")
     p.add_argument("--noise", type=float, default=0.2, help="probability of salt and pepper, and of Gaussian noise")
     p.add_argument("--jitter", type=float, default=0.1)
     p.add_argument("--predicted-rois", type=float, default=0.5)
@@ -107,7 +110,7 @@ def resize_labels(y, size):
 
 
 class Data:
-    """Slices of all cases one after the other: at the coarse size, at the source size, and labels on the scan's grid."""
+    """Slices of all cases one after the other, at the coarse and the source size, and labels on the scan's grid."""
 
     def __init__(self, folder, sizes, window, level):
         self.range, self.labels, self.images, self.masks = {}, {}, {s: [] for s in sizes}, {s: [] for s in sizes}
@@ -126,7 +129,8 @@ class Data:
         self.count = first
         self.images = {s: torch.from_numpy(np.concatenate(v)) for s, v in self.images.items()}
         self.masks = {s: torch.from_numpy(np.concatenate(v)) for s, v in self.masks.items()}
-        self.present = np.concatenate([np.stack([(v == k).any((1, 2)) for k in range(4)], 1) for v in self.labels.values()])
+        self.present = np.concatenate(
+            [np.stack([(v == k).any((1, 2)) for k in range(4)], 1) for v in self.labels.values()])  # [slices, 4 labels]
 
     def slices(self, cases):
         return np.concatenate([np.arange(*self.range[c]) for c in cases])
@@ -268,9 +272,13 @@ def batches(slices, boxes, size):
             yield slices[i:i + size], boxes[i:i + size]
 
 
-def fit(net, critics, data, o, seed, *, size, resolution, classes, train, validation, epochs, images, batch, lr, positive,
-        log=None):
-    """Trains in place and returns seconds. `train`(rng, slices) gives boxes; `validation` is (slices, boxes)."""
+def fit(net, critics, data, o, seed, *, size, resolution, classes, train, validation, epochs, images, batch, lr,
+        positive, log=None):
+    """Trains in place; returns seconds and the history.
+
+    `train`: (slices, function of (rng, slices) that gives their boxes); `positive`: which of them show a target.
+    `validation`: (slices, boxes). `critics`: a discriminator or None for each scale.
+    """
     start, rng, history, best, chosen = time.time(), np.random.RandomState(seed + 1), [], None, np.inf
     pool, boxes_of = train
     adam = torch.optim.Adam(net.parameters(), lr=lr)
@@ -367,8 +375,8 @@ def dice(a, b):
     return 2 * int((a & b).sum()) / total if total else 1.0
 
 
-def scores(prediction, reference, regions=STAGES):
-    return {r: dice(np.isin(prediction, REGIONS[r]), np.isin(reference, REGIONS[r])) for r in regions}
+def scores(prediction, reference):
+    return {r: dice(np.isin(prediction, REGIONS[r]), np.isin(reference, REGIONS[r])) for r in STAGES}
 
 
 def means(cases):
@@ -461,7 +469,7 @@ def run_cascade(data, split, o, seed, log=print):
     record["cases"] = {"coarse": {}, "cascade": {}}
     for c in split["test"]:
         labels = keep_largest(compose(*(masks[s][c] for s in STAGES)), o.keep)
-        record["cases"]["coarse"][c] = scores(coarse[c], data.labels[c], ("kidney", "masses"))
+        record["cases"]["coarse"][c] = scores(coarse[c], data.labels[c])
         record["cases"]["cascade"][c] = scores(labels, data.labels[c])
     record["mean"] = {k: means(v) for k, v in record["cases"].items()}
     return record

@@ -64,7 +64,7 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """Res-UNet, or with `multiscale` the generator of MSALDS-UNet. Returns the logits of every scale, full size first."""
+    """Res-UNet, or with `multiscale` the generator of MSALDS-UNet: logits of every scale, full size first."""
 
     def __init__(self, cin, classes, width, depth=4, dropout=0.0, multiscale=False):
         super().__init__()

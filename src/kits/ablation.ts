@@ -48,7 +48,11 @@ const variants: readonly Variant[] = [
   {
     name: "no-coarse",
     title: "Without coarse segmentation",
-    change: (options) => (options.roi.from = "none"),
+    change: (options) => {
+      options.roi.from = "none";
+      // Whole slices at the size that the coarse network sees them in, not squeezed into that of a region.
+      for (const stage of ["kidney", "masses"] as const) options[stage].size = options.coarse.size;
+    },
   },
   {
     name: "plain",

@@ -111,8 +111,7 @@ async function coarseStageOf(run: Cascade): Promise<void> {
 
 function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob {
   const { options, split, folder, mode } = run;
-  const { augment, seed } = options;
-  return { source, train: split.train, val: split.val, options: options[stage], augment, seed, folder, mode };
+  return { source, train: split.train, val: split.val, options: options[stage], seed: options.seed, folder, mode };
 }
 
 /** Trains the network, or loads it if its stage is not asked for: null then. */

@@ -145,7 +145,7 @@ function changed(base: RunOptions, o: CommandOptions, given: (name: string) => b
   set("coarse.size", "size");
   set("coarse.model", "model");
   if (given("fractions")) options.fractions = o.fractions as [number, number, number];
-  if (!o.augment) options.augment = augmentNone;
+  if (!o.augment) for (const stage of stageNames) options[stage].augment = { ...augmentNone };
   if (!o.coarse) options.roi.from = "none";
   for (const text of o.set) {
     const [path, value] = text.split(/=(.*)/s);

@@ -44,6 +44,7 @@ export interface TrainOptions {
   validationSlices: number;
   /** Epochs between periodic checkpoints. The best and the last are always kept. */
   checkpointEvery: number;
+  augment: AugmentOptions;
 }
 
 /** The coarse network: background, kidney and mass on whole slices. */
@@ -103,7 +104,6 @@ export interface RunOptions {
   seed: number;
   /** Rows and columns of the cached slices that regions of interest are cut from. */
   sourceSize: number;
-  augment: AugmentOptions;
   /** Connected components kept in a prediction, largest first; 0 keeps all. */
   keepLargest: number;
   roi: RoiSettings;
@@ -209,7 +209,7 @@ function settingsOf(options: object, prefix = ""): [string, unknown][] {
 }
 
 /**
- * Changes one setting by its path, such as "masses.epochs" or "augment.rotate"; `text` as typed. Throws OptionError for
+ * Changes one setting by its path, such as "masses.epochs" or "masses.augment.rotate"; `text` as typed. Throws OptionError for
  * a path that is not a setting or a text of another kind.
  */
 export function setOption(options: RunOptions, path: string, text: string): void {

@@ -29,6 +29,7 @@ const training: TrainOptions = {
   foreground: 0.75,
   validationSlices: 0,
   checkpointEvery: 50,
+  augment: augmentDefaults,
 };
 
 const coarse: CoarseOptions = { ...training, model: "resunet" };
@@ -62,9 +63,6 @@ const release: Partial<FineOptions> = {
   sharedLastDiscriminator: true,
 };
 
-/** Specks below 13 pixels of 128 x 128 are more often false than not with small networks. */
-const QUICK_MIN_AREA = 0.0008;
-
 const roi: RoiSettings = { from: "coarse", margin: 10 / 128, neighbours: 2, minArea: 0, jitter: 0.1 };
 
 interface Changes {
@@ -86,7 +84,6 @@ function settings({ run = {}, roi: r = {}, every = {}, coarse: c = {}, fine: f =
     overfit: false,
     seed: 0,
     sourceSize: 256,
-    augment: augmentDefaults,
     keepLargest: 2,
     ...run,
     roi: { ...roi, ...r },
@@ -98,8 +95,9 @@ function settings({ run = {}, roi: r = {}, every = {}, coarse: c = {}, fine: f =
   };
 }
 
-/** Small data sets gain from more of it: every slice rotated, both mirrors. */
-const augmentQuick: AugmentOptions = { ...augmentDefaults, rotate: 1 };
+/** Bodies do not lie upside down in whole slices and kidney regions; a mass in its region may lie in any way. */
+const upright: AugmentOptions = { ...augmentDefaults, mirrorVertical: 0 };
+const anyWay: AugmentOptions = { ...augmentDefaults, rotate: 1 };
 
 /** What lets small networks learn in a few hundred steps: PyTorch's initialisation, the prior, a high rate that falls to 0. */
 const quick: Partial<TrainOptions> = {
@@ -112,7 +110,7 @@ const quick: Partial<TrainOptions> = {
   lr: 5e-3,
   schedule: "cosine",
   foreground: 0.75,
-  checkpointEvery: 50,
+  augment: upright,
 };
 
 const quickFine: Partial<FineOptions> = {
@@ -126,41 +124,41 @@ export const presets: Readonly<Record<string, Preset>> = {
   phantom: {
     about: "the built-in synthetic phantom with networks small enough for a CPU; minutes",
     options: settings({
-      run: { sourceSize: 128, fractions: [8, 2, 2], augment: augmentQuick },
+      run: { sourceSize: 128, fractions: [8, 2, 2] },
       every: { ...quick, size: 64, depth: 3, epochs: 5, slicesPerEpoch: 120, validationSlices: 64 },
-      fine: { ...quickFine, size: 32, epochs: 4, scales: 2, discriminatorDepth: 2 },
+      fine: { ...quickFine, size: 32, scales: 2, discriminatorDepth: 2 },
+      kidney: { size: 48, epochs: 4 },
+      masses: { epochs: 8, augment: anyWay },
+      tumor: { epochs: 6, augment: anyWay },
     }),
   },
   demo: {
     about: "the whole cascade with small networks on real data; under twenty minutes on four CPU cores",
     options: settings({
-      run: { augment: augmentQuick },
-      roi: { minArea: QUICK_MIN_AREA },
-      every: { ...quick, epochs: 6, slicesPerEpoch: 400, validationSlices: 64 },
-      fine: quickFine,
-      kidney: { size: 96, epochs: 3 },
-      masses: { size: 48 },
-      tumor: { size: 48, epochs: 4 },
+      every: { ...quick, epochs: 6, slicesPerEpoch: 250, validationSlices: 64 },
+      coarse: { slicesPerEpoch: 350 },
+      fine: { ...quickFine, size: 64 },
+      kidney: { size: 96, epochs: 5, slicesPerEpoch: 200 },
+      masses: { augment: anyWay },
+      tumor: { epochs: 4, slicesPerEpoch: 200, augment: anyWay },
     }),
   },
   fast: {
-    about: "the whole cascade, wider and longer; under ninety minutes on four CPU cores",
+    about: "the whole cascade, trained longer; under ninety minutes on four CPU cores",
     options: settings({
-      run: { augment: augmentQuick },
-      roi: { minArea: QUICK_MIN_AREA },
       every: { ...quick, epochs: 8, slicesPerEpoch: 500, validationSlices: 128 },
-      coarse: { width: 16 },
-      fine: { ...quickFine, discriminatorWidth: 8 },
-      kidney: { size: 96, epochs: 4, width: 16 },
-      masses: { size: 64, epochs: 8 },
-      tumor: { size: 64, epochs: 6 },
+      coarse: { epochs: 12 },
+      fine: { ...quickFine, size: 64 },
+      kidney: { size: 96 },
+      masses: { augment: anyWay },
+      tumor: { epochs: 6, slicesPerEpoch: 400, augment: anyWay },
     }),
   },
   overfit: {
     about: "trains and scores on the same cases: shows that the networks learn, says nothing about new patients",
     options: settings({
-      run: { overfit: true, augment: augmentNone },
-      every: { ...quick, lr: 1e-2, slicesPerEpoch: "all", epochs: 30, batch: 3 },
+      run: { overfit: true },
+      every: { ...quick, lr: 1e-2, slicesPerEpoch: "all", epochs: 30, batch: 3, augment: augmentNone },
       fine: { ...quickFine, size: 96 },
     }),
   },
@@ -174,7 +172,7 @@ export const presets: Readonly<Record<string, Preset>> = {
   },
   "msalds-release": {
     about: "as the authors' published code: power 4, scalar cross entropy, raw logits for the discriminators",
-    options: settings({ run: { augment: augmentRelease }, fine: release }),
+    options: settings({ every: { augment: augmentRelease }, fine: release }),
   },
 };
 

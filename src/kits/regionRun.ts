@@ -35,7 +35,6 @@ export async function regionRun(request: RunRequest, full: RunFacts, images: num
       train: full.split.train,
       val: full.split.val,
       options: settings,
-      augment: options.augment,
       seed: options.seed,
       folder,
       mode,

@@ -51,7 +51,10 @@ export function describeData({ title, root, synthetic, note, cases, slices }: Ru
 }
 
 /** What a run makes, and another run in the same folder replaces. */
-const MADE = ["checkpoints", "stages", "predictions", "plots", "overlays", "log.jsonl", "metrics.json", "report.html"];
+const MADE = [
+  ...["checkpoints", "stages", "predictions", "plots", "overlays", "overlays.png", "ablation", "ablation.json"],
+  ...["ablation.md", "log.jsonl", "metrics.json", "evaluation.csv", "evaluation_more.csv", "report.html"],
+];
 
 /** A folder for a new run. Throws DataError when it already holds one, unless `overwrite`, which removes that one. */
 export async function openRunFolder(folder: string, overwrite: boolean): Promise<void> {

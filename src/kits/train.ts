@@ -7,7 +7,6 @@ import { WgradError } from "../errors.ts";
 import { noGrad, step } from "../index.ts";
 import { loadSafetensors, loadStateDict, saveSafetensors, stateDict } from "../nn/index.ts";
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
-import type { AugmentOptions } from "./augment.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
 import { imagesOf, labelsOf, type ClassFrequencies, type Network } from "./network.ts";
 import type { TrainOptions } from "./options.ts";
@@ -47,7 +46,6 @@ export interface TrainJob {
   readonly train: readonly string[];
   readonly val: readonly string[];
   readonly options: TrainOptions;
-  readonly augment: AugmentOptions;
   readonly seed: number;
   /** The run folder: log.jsonl and checkpoints/<stage>/ go there. */
   readonly folder: string;
@@ -58,12 +56,12 @@ export interface TrainJob {
 const PRIOR_SLICES = 256;
 
 /** Pixels of each class in the first training slices, as the network will see them. */
-export function classFrequencies({ source, train, options, augment, seed }: TrainJob): ClassFrequencies {
+export function classFrequencies({ source, train, options, seed }: TrainJob): ClassFrequencies {
   const slices = source.slicesOf(train);
   const order = epochOrder(slices, targetSlices(source, slices), 0, { ...options, seed }).slice(0, PRIOR_SLICES);
   const counts = source.stage.classes.map(() => 0);
   order.forEach((slice, place) => {
-    const { labels } = readBatch(source, [slice], { augment, seed, epoch: 0, place });
+    const { labels } = readBatch(source, [slice], { augment: options.augment, seed, epoch: 0, place });
     for (const c of labels) counts[c]++;
   });
   return counts;
@@ -127,7 +125,7 @@ interface EpochResult {
 
 async function trainEpoch(
   network: Network,
-  { source, augment, seed, options }: TrainJob,
+  { source, seed, options }: TrainJob,
   batches: readonly number[][],
   epoch: number,
   progress: Progress,
@@ -137,7 +135,12 @@ async function trainEpoch(
   const steps: Promise<number[]>[] = [];
   let names: readonly string[] = [];
   for (const [i, group] of batches.entries()) {
-    const batch = readBatch(source, group, { augment, seed, epoch, place: i * options.batch });
+    const batch = readBatch(source, group, {
+      augment: options.augment,
+      seed,
+      epoch,
+      place: i * options.batch,
+    });
     const terms = await network.trainStep(batch);
     names = terms.names;
     // Read without waiting, so that the GPU goes on with the next step; one step behind is the furthest.

@@ -92,9 +92,9 @@ describe("setOption", () => {
     setOption(o, "roi.from", "none");
     setOption(o, "coarse.slicesPerEpoch", "organ");
     setOption(o, "tumor.slicesPerEpoch", "12");
-    setOption(o, "augment.rotate", "0.25");
+    setOption(o, "masses.augment.rotate", "0.25");
     expect([o.masses.epochs, o.kidney.difficulty, o.roi.from]).toEqual([20, false, "none"]);
-    expect([o.coarse.slicesPerEpoch, o.tumor.slicesPerEpoch, o.augment.rotate]).toEqual(["organ", 12, 0.25]);
+    expect([o.coarse.slicesPerEpoch, o.tumor.slicesPerEpoch, o.masses.augment.rotate]).toEqual(["organ", 12, 0.25]);
     expect(o.kidney.epochs).not.toBe(20);
   });
 
