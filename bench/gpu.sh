@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that a machine with a GPU should show, in one go: what Dawn sees, the whole test suite, the kernel bench, the same
-# kernels in PyTorch where it is installed, the joint step of the full-width MSALDS-UNet, and a training run on the phantom. Results go to bench/results/ (and $OUT, where set).
+# kernels in PyTorch where it is installed, the joint step of the full-width MSALDS-UNet, and a training run on the phantom.
+# Results go to bench/results/ (and $OUT, where set).
 #   bash bench/gpu.sh
 set -uo pipefail
 cd "$(dirname "$0")/.."

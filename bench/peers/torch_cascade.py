@@ -1,12 +1,13 @@
-"""The MSALDS-UNet cascade of src/kits in PyTorch on the CPU: the yardstick for our own training at equal data, split
-and number of images.
+"""The MSALDS-UNet cascade of src/kits in PyTorch on the CPU: the yardstick for our own training at equal settings, data,
+split and number of images.
 
-    python3 bench/peers/torch_cascade.py --data DIR --splits RUN/splits.json --seeds 0,1,2 --out FILE.json
+    python3 bench/peers/torch_cascade.py --run RUN --seeds 0,1,2 --out FILE.json [--threads 4] [--set masses.epochs=4]
 
-DIR holds case_XXXXX/{imaging,segmentation}.nii.gz. A coarse Res-UNet finds kidneys and masses on full slices; MSALDS-
-UNets then segment kidney, masses and tumour in regions of interest (ROIs) cut from finer slices; the masks are composed
-and the largest components kept. Dice is per case, in 3-D, on the scan's own grid: kidney = any label, masses = labels 2
-and 3, tumor = label 2; the coarse network alone takes every mass for a tumour. Needs torch, numpy, scipy and nibabel.
+RUN is the folder of a finished run: settings, data and split are those of its run.json. A coarse Res-UNet finds kidneys
+and masses on full slices; MSALDS-UNets then segment kidney, masses and tumor in regions of interest (ROIs) cut from finer
+slices; the masks are composed and the largest components kept. Seeds change weights, sampling and augmentation, not the
+split. Dice is per case, in 3-D, on the scan's own grid: kidney = any label, masses = labels 2 and 3, tumor = label 2;
+the coarse network alone takes every mass for a tumor. Needs torch, numpy, scipy and nibabel.
 """
 import argparse
 import copy
@@ -25,62 +26,42 @@ from torch_msalds import Discriminator, UNet, dice_cross_entropy, discriminator_
 
 STAGES = ("kidney", "masses", "tumor")
 REGIONS = {"kidney": (1, 2, 3), "masses": (2, 3), "tumor": (2,)}  # the labels of each region
+WINDOW, LEVEL = 540, 140
+# Settings of a run that this script has in one form only.
+COARSE_ONLY = {"model": "resunet", "init": "pytorch", "prior": True, "schedule": "cosine"}
+FINE_ONLY = {"init": "pytorch", "prior": True, "schedule": "cosine", "detachDifficulty": True, "legacyScalarCE": False,
+             "discriminatorInput": "softmax", "forward": "shared", "sharedLastDiscriminator": False}
 
 
 def parse(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-
-    def three(text):
-        values = [int(v) for v in text.split(",")]
-        return dict(zip(STAGES, values * 3 if len(values) == 1 else values))
-
-    p.add_argument("--data", required=True)
-    p.add_argument("--splits", help="JSON with train, val and test lists; else --fractions and --split-seed")
-    p.add_argument("--fractions", default="8,1,1")
-    p.add_argument("--split-seed", type=int, default=0)
+    p.add_argument("--run", required=True, help="folder with run.json")
+    p.add_argument("--data", help="folder with the cases, where it is not that of run.json")
     p.add_argument("--seeds", default="0,1,2")
-    p.add_argument("--out")
+    p.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="another setting than the run's")
     p.add_argument("--threads", type=int, default=0)
-    p.add_argument("--window", type=float, default=540)
-    p.add_argument("--level", type=float, default=140)
-    p.add_argument("--size", type=int, default=128, help="rows and columns of the coarse network's slices")
-    p.add_argument("--source", type=int, default=256, help="rows and columns of the slices that ROIs are cut from")
-    p.add_argument("--roi", type=three, default=three("96,64,64"),
-                   help="rows and columns of an ROI, or kidney,masses,tumor")
-    p.add_argument("--slices", type=int, default=1, help="neighbouring slices as channels, odd")
-    p.add_argument("--coarse-width", type=int, default=8)
-    p.add_argument("--width", type=int, default=8)
-    p.add_argument("--disc-width", type=int, default=4)
-    p.add_argument("--depth", type=int, default=4)
-    p.add_argument("--dropout", type=float, default=0.0)
-    p.add_argument("--coarse-epochs", type=int, default=6)
-    p.add_argument("--coarse-images", type=int, default=400, help="slices per epoch")
-    p.add_argument("--epochs", type=int, default=6)
-    p.add_argument("--images", type=three, default=three("250,300,300"),
-                   help="ROIs per epoch: one, or kidney,masses,tumor")
-    p.add_argument("--coarse-batch", type=int, default=4)
-    p.add_argument("--batch", type=int, default=4)
-    p.add_argument("--coarse-lr", type=float, default=5e-3)
-    p.add_argument("--lr", type=float, default=5e-3)
-    p.add_argument("--disc-lr", type=float, default=1e-3)
-    p.add_argument("--foreground", type=float, default=0.75, help="share of the images drawn that show a target")
-    p.add_argument("--rotate", type=float, default=0.5, help="probability of a rotation by up to 15 degrees")
-    p.add_argument("--mirror", type=float, default=0.5, help="probability of a mirror, left and right")
-    p.add_argument("--mirror-vertical", type=float, default=0.5,
-                   help="probability of a mirror, up and down, of the ROIs of masses and tumor")
-    p.add_argument("--noise", type=float, default=0.2, help="probability of salt and pepper, and of Gaussian noise")
-    p.add_argument("--jitter", type=float, default=0.1)
-    p.add_argument("--predicted-rois", type=float, default=0.5)
-    p.add_argument("--margin", type=float, default=10 / 128)
-    p.add_argument("--neighbours", type=int, default=2)
-    p.add_argument("--min-pixels", type=int, default=0)
-    p.add_argument("--discriminators", choices=("all", "last", "none", "plain"), default="all",
-                   help="none keeps the side outputs' losses, plain trains the full-resolution output alone")
-    p.add_argument("--no-difficulty", action="store_true")
-    p.add_argument("--adversarial", type=float, default=0.05)
-    p.add_argument("--select", choices=("loss", "dice", "last"), default="loss", help="which epoch's weights are used")
-    p.add_argument("--keep", type=int, default=2)
+    p.add_argument("--out")
     return p.parse_args(argv)
+
+
+def settings(facts, changes):
+    """The run's options with `changes`; ValueError for what this script cannot do."""
+    options = copy.deepcopy(facts["options"])
+    for change in changes:
+        path, value = change.split("=", 1)
+        at, *names = options, *path.split(".")
+        for name in names[:-1]:
+            at = at[name]
+        if names[-1] not in at:
+            raise ValueError(f"--set {path}: no such setting in run.json")
+        at[names[-1]] = json.loads(value) if not isinstance(at[names[-1]], str) else value
+    for stage, only in (("coarse", COARSE_ONLY), *((stage, FINE_ONLY) for stage in STAGES)):
+        for name, value in only.items():
+            if options[stage][name] != value:
+                raise ValueError(f"{stage}.{name} must be {value} here, not {options[stage][name]}")
+        if not isinstance(options[stage]["slicesPerEpoch"], int):
+            raise ValueError(f"{stage}.slicesPerEpoch must be a number here")
+    return options
 
 
 # --- data ---------------------------------------------------------------------------------------------------------
@@ -112,14 +93,14 @@ def resize_labels(y, size):
 class Data:
     """Slices of all cases one after the other, at the coarse and the source size, and labels on the scan's grid."""
 
-    def __init__(self, folder, sizes, window, level):
+    def __init__(self, folder, sizes):
         self.range, self.labels, self.images, self.masks = {}, {}, {s: [] for s in sizes}, {s: [] for s in sizes}
-        first, low = 0, level - window / 2
+        first, low = 0, LEVEL - WINDOW / 2
         for path in sorted(glob.glob(os.path.join(folder, "case_*", "imaging.nii.gz"))):
             case = os.path.basename(os.path.dirname(path))
             hu = np.asarray(nibabel.load(path).dataobj, np.float64)
             label = np.asarray(nibabel.load(path.replace("imaging", "segmentation")).dataobj).astype(np.uint8)
-            grey = (np.clip(hu, low, low + window) - low) * (255 / window)
+            grey = (np.clip(hu, low, low + WINDOW) - low) * (255 / WINDOW)
             for s in sizes:
                 self.images[s].append(resize_images(grey, s))
                 self.masks[s].append(resize_labels(label, s))
@@ -136,21 +117,8 @@ class Data:
         return np.concatenate([np.arange(*self.range[c]) for c in cases])
 
     def stack(self, size, slices, channels):
-        """[n, channels, size, size]: each slice between its neighbours, the case's end slices repeated."""
-        ends = np.array([next(r for r in self.range.values() if r[0] <= s < r[1]) for s in slices])
-        k = np.arange(channels) - channels // 2
-        index = np.clip(slices[:, None] + k, ends[:, :1], ends[:, 1:] - 1)
-        return self.images[size][torch.from_numpy(index)]
-
-
-def split_of(o, cases):
-    if o.splits:
-        with open(o.splits) as file:
-            return {part: list(v) for part, v in json.load(file).items() if part in ("train", "val", "test")}
-    weights = np.array([float(v) for v in o.fractions.split(",")])
-    order = [cases[i] for i in np.random.RandomState(o.split_seed).permutation(len(cases))]
-    a, b = np.round(np.cumsum(weights / weights.sum())[:2] * len(cases)).astype(int)
-    return {"train": order[:a], "val": order[a:b], "test": order[b:]}
+        """[n, channels, size, size]: the grey slice, repeated."""
+        return self.images[size][torch.from_numpy(slices)][:, None].expand(-1, channels, -1, -1)
 
 
 # --- regions of interest: (y, x, side) in fractions of the slice, NaN for none ------------------------------------
@@ -177,26 +145,30 @@ def square(box, margin):
     return np.array([(box[0] + box[2] - side) / 2, (box[1] + box[3] - side) / 2, side])
 
 
-def case_rois(masks, o, fallback=None):
+def case_rois(masks, roi, fallback=None, min_area=0):
     """[S, 3] for the masks [S, H, W] of one case; without `fallback` only slices with a mask have one."""
-    boxes = [mask_box(m, o.min_pixels) for m in masks]
+    boxes = [mask_box(m, round(min_area * m.size)) for m in masks]
     out = np.full((len(masks), 3), np.nan)
     whole = union(boxes)
     for s, box in enumerate(boxes):
         if box is None and fallback is not None:
-            box = union(boxes[max(0, s - o.neighbours): s + o.neighbours + 1])
+            box = union(boxes[max(0, s - roi["neighbours"]): s + roi["neighbours"] + 1])
             box = whole if box is None else box
         if box is not None:
-            out[s] = square(box, o.margin)
+            out[s] = square(box, roi["margin"])
         elif fallback is not None:
             out[s] = fallback[s]
     return out
 
 
-def stage_rois(volumes, o):
+def stage_rois(volumes, roi, min_area=0):
     """Kidney and masses ROIs [S, 3] of one case from its labels [S, H, W] (0, 1 kidney, above 1 masses)."""
-    kidney = case_rois(volumes > 0, o, np.tile([0.0, 0.0, 1.0], (len(volumes), 1)))
-    return {"kidney": kidney, "masses": case_rois(volumes > 1, o, kidney), "tumor": case_rois(volumes > 1, o)}
+    full = np.tile([0.0, 0.0, 1.0], (len(volumes), 1))
+    tumor = case_rois(volumes > 1, roi)
+    if roi["from"] == "none":
+        return {"kidney": full, "masses": full, "tumor": tumor}
+    kidney = case_rois(volumes > 0, roi, full, min_area)
+    return {"kidney": kidney, "masses": case_rois(volumes > 1, roi, kidney, min_area), "tumor": tumor}
 
 
 def cut(source, boxes, size, matrix=None, mode="bilinear"):
@@ -233,20 +205,21 @@ def epoch_slices(rng, pool, positive, count, foreground):
     return rng.permutation(np.concatenate([draw(rng, pool[positive], wanted), draw(rng, pool, count - wanted)]))
 
 
-def motions(rng, n, o, vertical):
-    angle = np.where(rng.rand(n) < o.rotate, rng.uniform(-15, 15, n), 0) * np.pi / 180
-    fx, fy = (np.where(rng.rand(n) < p, -1, 1) for p in (o.mirror, vertical))
+def motions(rng, n, augment):
+    degrees = rng.uniform(-1, 1, n) * augment["maxDegrees"]
+    angle = np.where(rng.rand(n) < augment["rotate"], degrees, 0) * np.pi / 180
+    fx, fy = (np.where(rng.rand(n) < augment[p], -1, 1) for p in ("mirrorHorizontal", "mirrorVertical"))
     c, s = np.cos(angle), np.sin(angle)
     return torch.from_numpy(np.stack([np.stack([c * fx, -s * fy], 1), np.stack([s * fx, c * fy], 1)], 1)).float()
 
 
-def add_noise(rng, x, o):
-    shape = (len(x), 1, 1, 1)
+def add_noise(rng, x, augment):
+    shape, half = (len(x), 1, 1, 1), augment["saltPepperAmount"] / 2
     u = torch.from_numpy(rng.rand(*x.shape).astype(np.float32))
-    spots = torch.from_numpy(rng.rand(*shape) < o.noise)
-    x = torch.where(spots & (u < 0.005), torch.zeros(()), torch.where(spots & (u > 0.995), torch.ones(()), x))
-    sigma = torch.from_numpy((rng.rand(*shape) < o.noise) * rng.rand(*shape) * 8 / 255).float()
-    return (x + sigma * torch.from_numpy(rng.randn(*x.shape).astype(np.float32))).clamp(0, 1)
+    spots = torch.from_numpy(rng.rand(*shape) < augment["saltPepper"])
+    x = torch.where(spots & (u < half), torch.zeros(()), torch.where(spots & (u > 1 - half), torch.ones(()), x))
+    sigma = torch.from_numpy((rng.rand(*shape) < augment["noise"]) * rng.rand(*shape) * augment["noiseSigma"] / 255)
+    return (x + sigma.float() * torch.from_numpy(rng.randn(*x.shape).astype(np.float32))).clamp(0, 1)
 
 
 def jittered(rng, boxes, jitter):
@@ -256,14 +229,13 @@ def jittered(rng, boxes, jitter):
     return np.concatenate([centre - side[:, None] / 2, side[:, None]], 1)
 
 
-def batch_of(data, o, size, resolution, slices, boxes, classes, rng=None):
-    """x [n, channels, R, R] and the target [n, R, R]; with `rng` augmented. `classes` [4]: the class of each label."""
-    vertical = 0 if classes[1] else o.mirror_vertical  # where kidneys are sought, up and down differ
-    matrix = motions(rng, len(slices), o, vertical) if rng else None
-    x = data.stack(size, slices, o.slices)
-    x = cut(x, boxes, resolution, matrix)
-    y = cut(data.masks[size][slices][:, None].float(), boxes, resolution, matrix, "nearest")[:, 0].long()
-    return (add_noise(rng, x, o) if rng else x), classes[y]
+def batch_of(data, o, size, slices, boxes, classes, rng=None):
+    """x [n, channels, R, R] and the target [n, R, R] from slices of `size`; with `rng` augmented. `classes` [4]: the
+    class of each label."""
+    matrix = motions(rng, len(slices), o["augment"]) if rng else None
+    x = cut(data.stack(size, slices, o["channels"]), boxes, o["size"], matrix)
+    y = cut(data.masks[size][slices][:, None].float(), boxes, o["size"], matrix, "nearest")[:, 0].long()
+    return (add_noise(rng, x, o["augment"]) if rng else x), classes[y]
 
 
 def batches(slices, boxes, size):
@@ -272,30 +244,30 @@ def batches(slices, boxes, size):
             yield slices[i:i + size], boxes[i:i + size]
 
 
-def fit(net, critics, data, o, seed, *, size, resolution, classes, train, validation, epochs, images, batch, lr,
-        positive, log=None):
-    """Trains in place; returns seconds and the history.
+def fit(net, critics, data, o, seed, *, size, classes, train, validation, positive, log=None):
+    """Trains in place with a stage's options; returns seconds and the history.
 
     `train`: (slices, function of (rng, slices) that gives their boxes); `positive`: which of them show a target.
     `validation`: (slices, boxes). `critics`: a discriminator or None for each scale.
     """
     start, rng, history, best, chosen = time.time(), np.random.RandomState(seed + 1), [], None, np.inf
     pool, boxes_of = train
-    adam = torch.optim.Adam(net.parameters(), lr=lr)
+    epochs, images, foreground = o["epochs"], o["slicesPerEpoch"], o["foreground"]
+    adam = torch.optim.Adam(net.parameters(), lr=o["lr"])
     live = [d for d in critics if d is not None]
-    adam_d = torch.optim.Adam([p for d in live for p in d.parameters()], lr=o.disc_lr) if live else None
-    slices = epoch_slices(rng, pool, positive, min(images, 256), o.foreground)
-    sample = batch_of(data, o, size, resolution, slices, boxes_of(rng, slices), classes)[1]
+    adam_d = torch.optim.Adam([p for d in live for p in d.parameters()], lr=o["discriminatorLr"]) if live else None
+    slices = epoch_slices(rng, pool, positive, min(images, 256), foreground)
+    sample = batch_of(data, o, size, slices, boxes_of(rng, slices), classes)[1]
     net.set_prior(torch.bincount(sample.flatten(), minlength=int(classes.max()) + 1).tolist())
     for epoch in range(epochs):
-        for group, base in ((adam, lr), (adam_d, o.disc_lr)):
-            if group:
-                group.param_groups[0]["lr"] = base * (1 + np.cos(np.pi * epoch / epochs)) / 2
+        for group in filter(None, (adam, adam_d)):
+            base = o["lr"] if group is adam else o["discriminatorLr"]
+            group.param_groups[0]["lr"] = base * (1 + np.cos(np.pi * epoch / epochs)) / 2
         net.train()
-        slices, sums = epoch_slices(rng, pool, positive, images, o.foreground), np.zeros(4)
-        for s, b in batches(slices, boxes_of(rng, slices), batch):
-            x, y = batch_of(data, o, size, resolution, s, b, classes, rng)
-            logits, confidence = net(x, scales=len(critics) > 1), []
+        slices, sums = epoch_slices(rng, pool, positive, images, foreground), np.zeros(4)
+        for s, b in full_batches(slices, boxes_of(rng, slices), o["batch"]):
+            x, y = batch_of(data, o, size, s, b, classes, rng)
+            logits, confidence = net(x, scales=len(critics) > 1)[:len(critics)], []
             if live:
                 loss_d, confidence = discriminator_loss(x, logits, y, critics)
                 adam_d.zero_grad()
@@ -303,33 +275,52 @@ def fit(net, critics, data, o, seed, *, size, resolution, classes, train, valida
                 adam_d.step()
                 for d in live:
                     d.requires_grad_(False)
-            loss = generator_loss(x, logits, y, critics, o.adversarial, difficulty=not o.no_difficulty)
+            loss = generator_loss(x, logits, y, critics, o.get("adversarialWeight", 0), o.get("power", 2),
+                                  o.get("difficulty", False))
             adam.zero_grad()
             loss.backward()
             adam.step()
             for d in live:
                 d.requires_grad_(True)
             sums += [float(loss), *(np.mean(confidence, 0) if confidence else (0, 0)), 1]
-        score = validate(net, data, o, size, resolution, classes, validation)
+        score = validate(net, data, o, size, classes, validation)
         history.append({"epoch": epoch + 1, "trainLoss": sums[0] / sums[3], "confidenceLabel": sums[1] / sums[3],
                         "confidencePrediction": sums[2] / sums[3], **score})
         if log:
             log(history[-1])
-        value = {"loss": score["loss"], "dice": -sum(score["dice"]), "last": -epoch}[o.select]
-        if value < chosen:
-            chosen, best = value, copy.deepcopy(net.state_dict())
+        if score["loss"] < chosen:
+            chosen, best = score["loss"], copy.deepcopy(net.state_dict())
     net.load_state_dict(best)
     net.eval()
     return time.time() - start, history
 
 
-def validate(net, data, o, size, resolution, classes, validation):
+def full_batches(slices, boxes, size):
+    """Full batches only, unless there is no other, as src/kits/train.ts."""
+    whole = max(size, len(slices) - len(slices) % size)
+    return batches(slices[:whole], boxes[:whole], size)
+
+
+def validation_slices(slices, positive, limit):
+    """All, or `limit` of them, half with the target, spread evenly, as src/kits/train.ts."""
+    if limit == 0 or len(slices) <= limit:
+        return slices
+
+    def spread(items, count):
+        n = min(count, len(items))
+        return items[((np.arange(n) + 0.5) * len(items) / max(n, 1)).astype(int)]
+
+    shown = spread(slices[positive], (limit + 1) // 2)
+    return np.sort(np.concatenate([shown, spread(np.setdiff1d(slices, shown), limit - len(shown))]))
+
+
+def validate(net, data, o, size, classes, validation):
     """Dice + cross entropy, and Dice over all validation pixels of the classes above 0 (class k: at least k)."""
     net.eval()
     n, total, counts = int(classes.max()) + 1, 0.0, np.zeros((int(classes.max()), 2))
     with torch.no_grad():
-        for s, b in batches(*validation, 16):
-            x, y = batch_of(data, o, size, resolution, s, b, classes)
+        for s, b in batches(*validation, o["batch"]):
+            x, y = batch_of(data, o, size, s, b, classes)
             z = net(x, scales=False)[0]
             total += float(dice_cross_entropy(z, y)) * len(s)
             hard = z.argmax(1)
@@ -340,7 +331,7 @@ def validate(net, data, o, size, resolution, classes, validation):
 
 # --- prediction and scores ----------------------------------------------------------------------------------------
 
-def probabilities(net, data, o, size, resolution, case, boxes):
+def probabilities(net, data, o, size, case, boxes):
     """Softmax of one case pasted on its own grid, [classes, S, H, W]; 0 in slices without a box."""
     first, last = data.range[case]
     _, height, width = data.labels[case].shape
@@ -349,7 +340,7 @@ def probabilities(net, data, o, size, resolution, case, boxes):
     with torch.no_grad():
         for i in range(0, len(valid), 16):
             index = valid[i:i + 16]
-            x = cut(data.stack(size, first + index, o.slices), boxes[index], resolution)
+            x = cut(data.stack(size, first + index, o["channels"]), boxes[index], o["size"])
             p = F.softmax(net(x, scales=False)[0], 1)
             if out is None:
                 out = torch.zeros(p.shape[1], last - first, height, width)
@@ -385,90 +376,94 @@ def means(cases):
 
 # --- the stages ---------------------------------------------------------------------------------------------------
 
-def train_coarse(data, split, o, seed, log=None):
+def train_coarse(data, split, options, seed, log=None):
     torch.manual_seed(seed)
-    net = UNet(o.slices, 3, o.coarse_width, o.depth, o.dropout)
+    o = options["coarse"]
+    net = UNet(o["channels"], 3, o["width"], o["depth"], o["dropout"])
     full = lambda rng, slices: np.tile([0.0, 0.0, 1.0], (len(slices), 1))
     pool, val = data.slices(split["train"]), data.slices(split["val"])
-    seconds, history = fit(
-        net, [None], data, o, seed, size=o.size, resolution=o.size, classes=torch.tensor([0, 1, 2, 2]), log=log,
-        train=(pool, full), validation=(val, full(None, val)), epochs=o.coarse_epochs, images=o.coarse_images,
-        batch=o.coarse_batch, lr=o.coarse_lr, positive=data.present[pool, 1:].any(1))
+    val = validation_slices(val, data.present[val, 1:].any(1), o["validationSlices"])
+    seconds, history = fit(net, [None], data, o, seed, size=o["size"], classes=torch.tensor([0, 1, 2, 2]), log=log,
+                           train=(pool, full), validation=(val, full(None, val)),
+                           positive=data.present[pool, 1:].any(1))
     return net, seconds, history
 
 
-def predict_coarse(net, data, o, case):
+def predict_coarse(net, data, options, case):
     """0, 1 kidney, 2 mass, on the case's own grid."""
+    o = options["coarse"]
     full = np.tile([0.0, 0.0, 1.0], (len(data.labels[case]), 1))
-    labels = probabilities(net, data, o, o.size, o.size, case, full).argmax(0).astype(np.uint8)
-    return keep_largest(labels, o.keep)
+    labels = probabilities(net, data, o, o["size"], case, full).argmax(0).astype(np.uint8)
+    return keep_largest(labels, options["keepLargest"])
 
 
-def train_stage(stage, data, split, o, seed, reference, predicted, log=None):
+def train_stage(stage, data, split, options, seed, reference, predicted, log=None):
     """`reference` and `predicted`: {case: ROIs [S, 3]} of the stage, the second for train and val cases."""
     torch.manual_seed(seed)
-    net = UNet(o.slices, 2, o.width, o.depth, o.dropout, multiscale=True)
-    scales = 1 if o.discriminators == "plain" else 1 + len(net.sides)
-    with_critic = {"all": scales, "last": 1, "none": 0, "plain": 0}[o.discriminators]
-    critics = [Discriminator(o.slices + 2, o.disc_width, o.depth, o.dropout) if k < with_critic else None
-               for k in range(scales)]
+    o, source, jitter = options[stage], options["sourceSize"], options["roi"]["jitter"]
+    net = UNet(o["channels"], 2, o["width"], o["depth"], o["dropout"], multiscale=True)
+    with_critic = {"all": o["scales"], "last": 1, "none": 0}[o["discriminators"]]
+    critics = [Discriminator(o["channels"] + 2, o["discriminatorWidth"], o["discriminatorDepth"],
+                             o["discriminatorDropout"]) if k < with_critic else None for k in range(o["scales"])]
     tables = [np.full((data.count, 3), np.nan) for _ in range(2)]
     for table, rois in zip(tables, (reference, predicted)):
         for case in split["train"] + split["val"]:
-            table[slice(*data.range[case])] = rois[case]
+            if case in rois:
+                table[slice(*data.range[case])] = rois[case]
     truth, guess = tables
 
     def boxes_of(rng, slices):
-        use = (rng.rand(len(slices)) < o.predicted_rois)[:, None]
+        use = (rng.rand(len(slices)) < o["predictedRois"])[:, None]
         first, second = np.where(use, guess[slices], truth[slices]), np.where(use, truth[slices], guess[slices])
-        return jittered(rng, np.where(np.isnan(first), second, first), o.jitter)
+        return jittered(rng, np.where(np.isnan(first), second, first), jitter)
 
-    def usable(cases, *those):
+    def usable(cases):
         slices = data.slices(cases)
-        return slices[~np.all([np.isnan(t[slices, 0]) for t in those], 0)]
+        return slices[~(np.isnan(truth[slices, 0]) & np.isnan(guess[slices, 0]))]
 
-    pool, val = usable(split["train"], *tables), usable(split["val"], guess)
-    if len(val) == 0:
-        val, guess = usable(split["val"], truth), truth
     target = list(REGIONS[stage])
+    pool, val = usable(split["train"]), usable(split["val"])
+    val = validation_slices(val, data.present[val][:, target].any(1), o["validationSlices"])
+    val_boxes = np.where(np.isnan(guess[val]), truth[val], guess[val])
     classes = torch.tensor([int(label in target) for label in range(4)])
-    seconds, history = fit(
-        net, critics, data, o, seed, size=o.source, resolution=o.roi[stage], classes=classes, log=log,
-        train=(pool, boxes_of), validation=(val, guess[val]), epochs=o.epochs, images=o.images[stage], batch=o.batch,
-        lr=o.lr, positive=data.present[pool][:, target].any(1))
+    seconds, history = fit(net, critics, data, o, seed, size=source, classes=classes, log=log, train=(pool, boxes_of),
+                           validation=(val, val_boxes), positive=data.present[pool][:, target].any(1))
     return net, seconds, history
 
 
-def predict_stage(net, data, o, stage, case, rois):
-    return probabilities(net, data, o, o.source, o.roi[stage], case, rois)[1] >= 0.5
+def predict_stage(net, data, options, stage, case, rois):
+    return probabilities(net, data, options[stage], options["sourceSize"], case, rois)[1] >= 0.5
 
 
-def run_cascade(data, split, o, seed, log=print):
+def run_cascade(data, split, options, seed, log=print):
     """Trains and tests once. Returns the record of this seed."""
     record, everyone = {"seed": seed, "seconds": {}, "history": {}}, sum(split.values(), [])
+    roi, keep = options["roi"], options["keepLargest"]
 
     def told(stage):
         return lambda h: log(f"seed {seed} {stage} epoch {h['epoch']}  train {h['trainLoss']:.3f}  validation "
                              f"{h['loss']:.3f}  Dice {' '.join('%.3f' % d for d in h['dice'])}  confidence "
                              f"{h['confidenceLabel']:.2f} {h['confidencePrediction']:.2f}")
 
-    net, record["seconds"]["coarse"], record["history"]["coarse"] = train_coarse(data, split, o, seed, told("coarse"))
-    coarse = {c: predict_coarse(net, data, o, c) for c in everyone}
-    guessed = {c: stage_rois(coarse[c], o) for c in everyone}
-    truth = {c: stage_rois(data.labels[c], o) for c in everyone}
+    net, record["seconds"]["coarse"], record["history"]["coarse"] = train_coarse(
+        data, split, options, seed, told("coarse"))
+    coarse = {c: predict_coarse(net, data, options, c) for c in everyone}
+    guessed = {c: stage_rois(coarse[c], roi, roi["minArea"]) for c in everyone}
+    truth = {c: stage_rois(data.labels[c], roi) for c in everyone}
     masks = {}
     for stage in STAGES:
+        predicted = {c: guessed[c][stage] for c in everyone}
         if stage == "tumor":
-            for c in everyone:
-                guessed[c]["tumor"] = case_rois(masks["masses"][c], o)
+            predicted = {c: case_rois(mask, roi) for c, mask in masks["masses"].items()}
         net, record["seconds"][stage], record["history"][stage] = train_stage(
-            stage, data, split, o, seed, {c: truth[c][stage] for c in everyone},
-            {c: guessed[c][stage] for c in everyone}, told(stage))
-        wanted = everyone if stage == "masses" else split["test"]
-        masks[stage] = {c: predict_stage(net, data, o, stage, c, guessed[c][stage]) for c in wanted}
+            stage, data, split, options, seed, {c: truth[c][stage] for c in everyone}, predicted, told(stage))
+        wanted = split["test"]
+        if stage == "masses":  # the tumor stage validates, and may train, with these
+            wanted = everyone if options["tumor"]["predictedRois"] > 0 else split["val"] + split["test"]
+        masks[stage] = {c: predict_stage(net, data, options, stage, c, predicted[c]) for c in wanted}
     record["cases"] = {"coarse": {}, "cascade": {}}
     for c in split["test"]:
-        labels = keep_largest(compose(*(masks[s][c] for s in STAGES)), o.keep)
+        labels = keep_largest(compose(*(masks[s][c] for s in STAGES)), keep)
         record["cases"]["coarse"][c] = scores(coarse[c], data.labels[c])
         record["cases"]["cascade"][c] = scores(labels, data.labels[c])
     record["mean"] = {k: means(v) for k, v in record["cases"].items()}
@@ -479,15 +474,18 @@ def main():
     o = parse()
     if o.threads:
         torch.set_num_threads(o.threads)
-    data = Data(o.data, sorted({o.size, o.source}), o.window, o.level)
-    split = split_of(o, sorted(data.range))
+    with open(os.path.join(o.run, "run.json")) as file:
+        facts = json.load(file)
+    options = settings(facts, o.set)
+    split = {part: facts["split"][part] for part in ("train", "val", "test")}
+    data = Data(o.data or facts["data"]["root"], sorted({options["coarse"]["size"], options["sourceSize"]}))
     runs = []
     for seed in (int(s) for s in o.seeds.split(",")):
-        runs.append(run_cascade(data, split, o, seed, lambda line: print(line, flush=True)))
+        runs.append(run_cascade(data, split, options, seed, lambda line: print(line, flush=True)))
         print(json.dumps({k: runs[-1][k] for k in ("seed", "mean", "seconds")}), flush=True)
         if o.out:
             with open(o.out, "w") as file:
-                json.dump({"torch": torch.__version__, "options": vars(o), "split": split, "runs": runs,
+                json.dump({"torch": torch.__version__, "options": options, "split": split, "runs": runs,
                            "mean": {k: {r: [run["mean"][k][r] for run in runs] for r in runs[0]["mean"][k]}
                                     for k in runs[0]["mean"]}}, file, indent=1)
 

@@ -94,7 +94,8 @@ export async function runAblation(request: RunRequest, metrics: Metrics): Promis
     change(options);
     const at = join(folder, "ablation", name);
     for (const part of ["checkpoints", "stages"])
-      if (options.roi.from === "coarse") await cp(join(folder, part, "coarse"), join(at, part, "coarse"), { recursive: true });
+      if (options.roi.from === "coarse")
+        await cp(join(folder, part, "coarse"), join(at, part, "coarse"), { recursive: true });
     const scored = await execute({
       ...request,
       folder: at,
@@ -143,7 +144,15 @@ function row(
     }),
   ) as AblationRow["mean"];
   const path = relative(request.folder, join(folder, "metrics.json"));
-  return { name, title, images: imagesOf(facts), seconds: secondsOf(facts), cases: metrics.cases.length, mean, metrics: path };
+  return {
+    name,
+    title,
+    images: imagesOf(facts),
+    seconds: secondsOf(facts),
+    cases: metrics.cases.length,
+    mean,
+    metrics: path,
+  };
 }
 
 const trainings = ({ trained = {} }: RunFacts) => Object.values(trained).filter((t) => t !== "absent");

@@ -229,14 +229,7 @@ function cosSin(degrees: number): [number, number] {
   return [Math.cos(radians), Math.sin(radians)];
 }
 
-function bilinear(
-  image: Uint8Array,
-  height: number,
-  width: number,
-  x: number,
-  y: number,
-  fill: number,
-): number {
+function bilinear(image: Uint8Array, height: number, width: number, x: number, y: number, fill: number): number {
   const x0 = Math.floor(x);
   const y0 = Math.floor(y);
   const fx = x - x0;

@@ -59,13 +59,17 @@ function stageBefore(stage: StageName, { roi }: RunOptions): StageName | null {
 function untrained(run: Cascade): StageName[] {
   const { options, folder, stages, trained } = run;
   const needed = stageNames.filter((name) => name !== "coarse" || options.roi.from === "coarse");
-  const left = needed.filter((name) => !stages.includes(name) && trained[name] !== "absent" && !isTrained(folder, name));
+  const left = needed.filter(
+    (name) => !stages.includes(name) && trained[name] !== "absent" && !isTrained(folder, name),
+  );
   for (const stage of needed.filter((name) => !left.includes(name))) {
     const before = stageBefore(stage, options);
     if (before && left.includes(before) && stages.includes(stage))
       throw new DataError(`${folder}: the ${stage} stage needs the ${before} network; add ${before} to --stages`);
   }
-  return needed.filter((name) => left.includes(name) || (stageBefore(name, options) && left.includes(stageBefore(name, options)!)));
+  return needed.filter(
+    (name) => left.includes(name) || (stageBefore(name, options) && left.includes(stageBefore(name, options)!)),
+  );
 }
 
 function isTrained(folder: string, stage: StageName): boolean {

@@ -29,19 +29,15 @@ import {
 import type { FineOptions } from "./options.ts";
 
 /** Background and one target, softmax; named for its stage so that every stage starts from weights of its own. */
-export function fineNetwork(
-  stage: string,
-  options: FineOptions,
-  seed: number,
-  frequencies: ClassFrequencies,
-): Network {
+export function fineNetwork(stage: string, options: FineOptions, seed: number, frequencies: ClassFrequencies): Network {
   const generator = buildGenerator(stage, options, seed, frequencies);
   const discriminators = buildDiscriminators(stage, options, seed);
   const { size, channels } = options;
   const rate = learningRate(options.lr, options);
   const discriminatorRate = learningRate(options.discriminatorLr, options);
   const adam = new Adam(parameters(generator), { lr: options.lr });
-  const adamD = discriminators.length > 0 ? new Adam(parameters(discriminators), { lr: options.discriminatorLr }) : null;
+  const adamD =
+    discriminators.length > 0 ? new Adam(parameters(discriminators), { lr: options.discriminatorLr }) : null;
   return {
     model: fullResolution(generator),
     ...softmaxHead,

@@ -93,7 +93,11 @@ function commandLine(): Command {
     .option("--out <folder>", "run folder; default runs/<preset>")
     .option("--overwrite", "replace a run that is already there")
     .option("--preset <name>", "see below; default phantom, or demo with --data")
-    .option("--stages <list>", "networks to train, such as coarse or masses,tumor; others are taken from the run in --out", stages)
+    .option(
+      "--stages <list>",
+      "networks to train, such as coarse or masses,tumor; others are taken from the run in --out",
+      stages,
+    )
     .option("--ablation", "also train the paper's ablations and a region-trained network, and write their table")
     .option("--set <path=value>", "any setting of run.json, such as masses.epochs=20; may be repeated", collect, [])
     .option("--seed <n>", "seed of split, weights, sampling and augmentation")

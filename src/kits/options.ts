@@ -118,7 +118,9 @@ type Rule = (value: unknown) => string | null;
 const whole =
   (low: number, high: number): Rule =>
   (v) =>
-    Number.isInteger(v) && (v as number) >= low && (v as number) <= high ? null : `a whole number from ${low} to ${high}`;
+    Number.isInteger(v) && (v as number) >= low && (v as number) <= high
+      ? null
+      : `a whole number from ${low} to ${high}`;
 const real =
   (low: number, high: number): Rule =>
   (v) =>
@@ -146,7 +148,8 @@ const rules: Readonly<Record<string, Rule>> = {
   schedule: oneOf("step", "cosine", "restarts", "constant"),
   gamma: real(1e-3, 1),
   restartEvery: whole(1, 100_000),
-  slicesPerEpoch: (v) => (v === "all" || v === "organ" ? null : whole(1, 10_000_000)(v) && "all, organ or a number above 0"),
+  slicesPerEpoch: (v) =>
+    v === "all" || v === "organ" ? null : whole(1, 10_000_000)(v) && "all, organ or a number above 0",
   foreground: share,
   validationSlices: whole(0, 10_000_000),
   checkpointEvery: whole(1, 100_000),
@@ -219,7 +222,9 @@ export function setOption(options: RunOptions, path: string, text: string): void
   for (const name of names) at = at && Object.hasOwn(at, name) ? (at[name] as Record<string, unknown>) : undefined;
   const old = at && typeof at === "object" && Object.hasOwn(at, last) ? at[last] : undefined;
   if (!at || old === undefined || typeof old === "object")
-    throw new OptionError(`--set ${path}: must name a setting such as kidney.width or roi.margin; see run.json for all`);
+    throw new OptionError(
+      `--set ${path}: must name a setting such as kidney.width or roi.margin; see run.json for all`,
+    );
   at[last] = parse(path, text, old);
   checkSetting(path, at[last]);
 }

@@ -38,7 +38,8 @@ export async function predictSlices(network: Network, stage: Stage, job: Predict
     await run((s, probabilities) => {
       const offset = s * height * width;
       if (stage.name === "region") writeRegions(probabilities, [height, width], labels, offset);
-      else restoreLabels(probabilities, { from: [network.size, network.size], to: [height, width], out: labels, offset });
+      else
+        restoreLabels(probabilities, { from: [network.size, network.size], to: [height, width], out: labels, offset });
     });
     await writeNifti(join(job.folder, `${id}.nii.gz`), largest(labels, geometry.shape, keep), geometry);
   });

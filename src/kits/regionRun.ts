@@ -44,7 +44,12 @@ export async function regionRun(request: RunRequest, full: RunFacts, images: num
     facts.trained!.region = await train(network, job);
     const predictions = join(folder, "predictions");
     const ids = full.split.test;
-    await predictSlices(network, stage, { cache, ids, folder: predictions, batch: settings.batch, mode }, options.keepLargest);
+    await predictSlices(
+      network,
+      stage,
+      { cache, ids, folder: predictions, batch: settings.batch, mode },
+      options.keepLargest,
+    );
     const { metrics } = await evaluate({
       reference: cache.index.dataset.root,
       predictions,

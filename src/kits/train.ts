@@ -85,12 +85,17 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   const checkpoints = join(folder, "checkpoints", name);
   await mkdir(checkpoints, { recursive: true });
   const progress = startProgress({ label: `train ${name}`, total: options.epochs * perEpoch, mode });
+  if (validation.length === 0)
+    progress.log(`warning: ${name}: no validation slice can be shown to it, so the training loss chooses the checkpoint`);
   let best = { epoch: -1, validationLoss: Infinity };
   try {
     for (let epoch = 0; epoch < options.epochs; epoch++) {
       network.setEpoch(epoch);
       const trained = await trainEpoch(network, job, order(epoch), epoch, progress);
-      const checked = await validate(network, source, validation, options.batch);
+      const checked =
+        validation.length > 0
+          ? await validate(network, source, validation, options.batch)
+          : { validationLoss: trained.loss, validationDice: {} };
       const log: EpochLog = {
         stage: name,
         epoch: epoch + 1,
@@ -114,7 +119,13 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   }
   await loadNetwork(network, folder, name);
   const seconds = (performance.now() - started) / 1000;
-  return { best, epochs: options.epochs, images: options.epochs * perEpoch, seconds, parameters: network.parameterCounts };
+  return {
+    best,
+    epochs: options.epochs,
+    images: options.epochs * perEpoch,
+    seconds,
+    parameters: network.parameterCounts,
+  };
 }
 
 interface EpochResult {

@@ -126,7 +126,14 @@ function judgedTerms(
   logits: Tensor,
   labels: Tensor,
   discriminator: Layer,
-  { adversarialWeight = 0.05, difficulty = true, power, detachDifficulty, legacyScalarCE, smooth }: GeneratorLossOptions,
+  {
+    adversarialWeight = 0.05,
+    difficulty = true,
+    power,
+    detachDifficulty,
+    legacyScalarCE,
+    smooth,
+  }: GeneratorLossOptions,
 ): GeneratorTerms {
   const judged = discriminator.forward(concat([image, softmax(judgedLogits, 1)], 1));
   const confidence = sigmoid(judged);

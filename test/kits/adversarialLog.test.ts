@@ -37,7 +37,9 @@ describe("collapseWarnings", () => {
   });
 
   test("names the scale whose discriminator is always fooled", () => {
-    expect(collapseWarnings([{ confidence: 0.97, difficulty: 0.03 }], [{ accuracy: 0.5, confidencePrediction: 0.97 }])).toEqual([
+    expect(
+      collapseWarnings([{ confidence: 0.97, difficulty: 0.03 }], [{ accuracy: 0.5, confidencePrediction: 0.97 }]),
+    ).toEqual([
       "scale 1: the discriminator takes predictions for labels (confidence 0.970), so lambda is 0.03 and the cross entropy has nearly vanished; raise its learning rate",
     ]);
   });

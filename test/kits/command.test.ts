@@ -73,7 +73,10 @@ describe("a run", () => {
       for (const name of ["best.safetensors", "last.safetensors"])
         expect(existsSync(join(work, "run-a/checkpoints", stage, name))).toBe(true);
     expect(readFileSync(join(work, "run-a/report.html"), "utf8")).toMatch(/SYNTHETIC phantom/);
-    const log = readFileSync(join(work, "run-a/log.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+    const log = readFileSync(join(work, "run-a/log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     expect(log.map(({ stage, epoch }) => `${stage} ${epoch}`)).toEqual(
       [8, 2, 2, 2].flatMap((epochs, k) =>
         Array.from({ length: epochs }, (_, e) => `${["coarse", "kidney", "masses", "tumor"][k]} ${e + 1}`),
@@ -85,7 +88,13 @@ describe("a run", () => {
     expect(alone.cases.map((c: { id: string }) => c.id)).toEqual(metrics.cases.map((c: { id: string }) => c.id));
     for (const { id } of metrics.cases) {
       const source = await readHeader(join(data, id, "imaging.nii.gz"));
-      for (const path of ["predictions", "stages/kidney", "stages/masses", "stages/tumor", "stages/kidney/confidence"]) {
+      for (const path of [
+        "predictions",
+        "stages/kidney",
+        "stages/masses",
+        "stages/tumor",
+        "stages/kidney/confidence",
+      ]) {
         const made = await readHeader(join(work, "run-a", path, `${id}.nii.gz`));
         expect(made.dims).toEqual(source.dims);
         expect(made.affine).toEqual(source.affine);
@@ -109,7 +118,11 @@ describe("a run", () => {
       found++;
     });
     const read = async (path: string) => (await readLabels(join(work, "run-a", path, `${id}.nii.gz`))).data;
-    const [labels, masses, tumor] = [await read("predictions"), await read("stages/masses"), await read("stages/tumor")];
+    const [labels, masses, tumor] = [
+      await read("predictions"),
+      await read("stages/masses"),
+      await read("stages/tumor"),
+    ];
     labels.forEach((label, i) => {
       if (label === 2) expect(masses[i] & tumor[i]).toBe(1);
       if (label === 3) expect([masses[i], tumor[i]]).toEqual([1, 0]);
@@ -141,7 +154,10 @@ describe("a run", () => {
     expect(same).toEqual([true, true, false, true]);
     const facts = JSON.parse(readFileSync(join(work, "run-b/run.json"), "utf8"));
     expect([facts.trained.masses.epochs, facts.trained.kidney.epochs, facts.status]).toEqual([1, 2, "finished"]);
-    const log = readFileSync(join(work, "run-b/log.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line).stage);
+    const log = readFileSync(join(work, "run-b/log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).stage);
     expect(log.filter((stage) => stage === "masses").length).toBe(1);
     expect(log.length).toBe(13);
     expect(readFileSync(join(work, "run-b/splits.json"))).toEqual(readFileSync(join(work, "run-a/splits.json")));

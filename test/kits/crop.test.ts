@@ -132,7 +132,11 @@ describe("roiCropper", () => {
     const image = new Uint8Array(R * R);
     const label = new Uint8Array(R * R);
     const cropper = roiCropper(size, R);
-    cropper.image(disc.map((v) => v * 200), roi, image);
+    cropper.image(
+      disc.map((v) => v * 200),
+      roi,
+      image,
+    );
     cropper.label(disc, roi, label);
     const mask = restoreRoi(Float32Array.from(label), roi, { to: size, out: new Uint8Array(h * w), write: "mask" });
     const inSlice = ([y, x]: [number, number]) => [roi.y + y * roi.side, roi.x + x * roi.side];

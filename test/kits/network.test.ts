@@ -25,12 +25,15 @@ const coarse = { ...presetOptions("demo").coarse, ...tiny };
 
 /** A bright square on noise. */
 const batch = (classes: number): Batch => {
-  const labels = Int32Array.from({ length: 2 * SIZE ** 2 }, (_, i) => (i % SIZE > 7 && i % 256 > 120 ? classes - 1 : 0));
+  const labels = Int32Array.from({ length: 2 * SIZE ** 2 }, (_, i) =>
+    i % SIZE > 7 && i % 256 > 120 ? classes - 1 : 0,
+  );
   const images = Float32Array.from(labels, (v, i) => (v > 0 ? 0.8 : 0.2) + 0.05 * Math.sin(12.9 * i));
   return { images, labels, count: 2 };
 };
 const weights = async (model: Model) => Promise.all(parameters(model).map((p) => p.read()));
-const moved = (a: ArrayLike<number>[], b: ArrayLike<number>[]) => a.filter((t, i) => Array.from(t).some((v, k) => v !== b[i][k])).length;
+const moved = (a: ArrayLike<number>[], b: ArrayLike<number>[]) =>
+  a.filter((t, i) => Array.from(t).some((v, k) => v !== b[i][k])).length;
 
 async function steps(network: Network, n: number, classes: number): Promise<number[]> {
   network.setTraining(true);
@@ -105,7 +108,9 @@ describe("fine networks", () => {
 
   test("each of the code's divergences changes the training, and each stage starts from weights of its own", async () => {
     const run = async (change: Partial<FineOptions>, stage = "kidney") =>
-      (await steps(fineNetwork(stage, fine({ scales: 2, ...change }), 0, [3, 1]), 3, 2)).map((v) => v.toFixed(6)).join();
+      (await steps(fineNetwork(stage, fine({ scales: 2, ...change }), 0, [3, 1]), 3, 2))
+        .map((v) => v.toFixed(6))
+        .join();
     const runs: Partial<FineOptions>[] = [
       {},
       { power: 4 },

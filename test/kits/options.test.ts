@@ -119,6 +119,10 @@ describe("learningRate", () => {
     expect(learningRate(1, { ...base, schedule: "constant" })(9)).toBe(1);
     expect(learningRate(1, { ...base, schedule: "cosine" })(5)).toBeCloseTo(0.5, 12);
     const restarts = learningRate(1, { ...base, schedule: "restarts" });
-    expect([restarts(0), restarts(2), restarts(4)].map((v) => v.toFixed(6))).toEqual(["1.000000", "0.500000", "1.000000"]);
+    expect([restarts(0), restarts(2), restarts(4)].map((v) => v.toFixed(6))).toEqual([
+      "1.000000",
+      "0.500000",
+      "1.000000",
+    ]);
   });
 });

@@ -85,7 +85,11 @@ describe("classes of the stages", () => {
       const expected = Array.from({ length: slices }, (_, s) =>
         labels.subarray(s * 48 * 48, (s + 1) * 48 * 48).reduce((n, label) => n + stage.classOf(label), 0),
       );
-      expect(classCounts({ cache, stage }).slice(first, first + slices).map((c) => c[1])).toEqual(expected);
+      expect(
+        classCounts({ cache, stage })
+          .slice(first, first + slices)
+          .map((c) => c[1]),
+      ).toEqual(expected);
       expect(targetSlices({ cache, stage }, slicesOf(cache, [id]))).toEqual(
         expected.flatMap((n, s) => (n > 0 ? [first + s] : [])),
       );

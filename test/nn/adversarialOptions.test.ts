@@ -1,7 +1,19 @@
 // What the losses of MSALDS-UNet do besides the paper's reading: scales without discriminator, no difficulty, the
 // authors' code's way of feeding them. The paper's reading itself is held against PyTorch in msalds.test.ts.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Rng, backward, close, crossEntropy, dice, init, nn, randn, step, tensor, type Tensor } from "../../src/index.ts";
+import {
+  Rng,
+  backward,
+  close,
+  crossEntropy,
+  dice,
+  init,
+  nn,
+  randn,
+  step,
+  tensor,
+  type Tensor,
+} from "../../src/index.ts";
 
 beforeAll(() => init());
 afterAll(() => close());

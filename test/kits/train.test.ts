@@ -1,0 +1,114 @@
+// The training loop with a network that only counts: batches, checkpoints, log lines, and what happens to bad numbers.
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { close, init, zeros, type Tensor } from "../../src/index.ts";
+import { openCache, type SliceCache } from "../../src/kits/cache.ts";
+import { openDataset } from "../../src/kits/datasets/open.ts";
+import type { Network, Terms } from "../../src/kits/network.ts";
+import { writePhantom } from "../../src/kits/phantom.ts";
+import { preprocess } from "../../src/kits/preprocess.ts";
+import { presetOptions } from "../../src/kits/presets.ts";
+import { wholeSlices, type Batch } from "../../src/kits/sample.ts";
+import { coarseStage } from "../../src/kits/stages.ts";
+import { classFrequencies, train, type EpochLog, type TrainJob } from "../../src/kits/train.ts";
+
+let work: string;
+let folder: string;
+let cache: SliceCache;
+
+beforeAll(async () => {
+  await init();
+  work = mkdtempSync(join(tmpdir(), "wgrad-train-"));
+  await writePhantom(join(work, "data"), { cases: 3, slices: 8, size: 32 });
+  await preprocess(await openDataset(join(work, "data")), join(work, "cache"), { size: 32 });
+  cache = await openCache(join(work, "cache"));
+});
+beforeEach(() => {
+  folder = mkdtempSync(join(work, "run-"));
+});
+afterAll(() => {
+  cache.close();
+  close();
+  rmSync(work, { recursive: true, force: true });
+});
+
+/** Gives the losses in turn; remembers what it was shown. */
+function counting(losses: readonly number[]) {
+  const weight = zeros([1]);
+  weight.requiresGrad = true;
+  const shown: Batch[] = [];
+  const epochs: number[] = [];
+  const values = (loss: number) => ({ read: async () => Float32Array.of(loss, 2 * loss) }) as unknown as Tensor;
+  const network = {
+    model: { weight },
+    discriminators: [],
+    size: 32,
+    channels: 1,
+    lr: 0.5,
+    parameterCounts: { network: 1, discriminators: 0 },
+    setTraining: () => {},
+    setEpoch: (epoch: number) => void epochs.push(epoch),
+    trainStep: async (batch: Batch): Promise<Terms> => {
+      shown.push(batch);
+      return { names: ["loss", "generator.0.dice"], values: values(losses[(shown.length - 1) % losses.length]) };
+    },
+  } as unknown as Network;
+  return { network, shown, epochs };
+}
+
+const job = (change: Partial<TrainJob["options"]> = {}): TrainJob => ({
+  source: wholeSlices(cache, coarseStage),
+  train: cache.index.cases.slice(0, 2).map(({ id }) => id),
+  val: [],
+  options: { ...presetOptions("demo").coarse, epochs: 4, batch: 3, slicesPerEpoch: 8, ...change },
+  seed: 0,
+  folder,
+  mode: "silent",
+});
+
+const log = (): EpochLog[] =>
+  readFileSync(join(folder, "log.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as EpochLog);
+
+describe("train", () => {
+  test("shows full batches only, and logs the mean of every term", async () => {
+    const { network, shown, epochs } = counting([1, 3]);
+    const result = await train(network, job());
+    expect(shown.map(({ count }) => count)).toEqual(Array(8).fill(3)); // 8 slices an epoch: two batches of 3
+    expect(epochs).toEqual([0, 1, 2, 3]);
+    expect(log().map(({ epoch, trainLoss }) => [epoch, trainLoss])).toEqual([1, 2, 3, 4].map((e) => [e, 2]));
+    expect(log()[0].generator).toEqual([{ dice: 4 }]);
+    expect(result).toMatchObject({ epochs: 4, images: 24, parameters: { network: 1 } });
+  });
+
+  test("without validation slices the training loss chooses the checkpoint", async () => {
+    const { network } = counting([5, 5, 2, 2, 9, 9, 4, 4]);
+    const { best } = await train(network, job());
+    expect(best).toEqual({ epoch: 2, validationLoss: 2 });
+  });
+
+  test("keeps the best, the last and the periodic checkpoints", async () => {
+    await train(counting([1]).network, job({ checkpointEvery: 2 }));
+    const has = (name: string) => existsSync(join(folder, "checkpoints/coarse", `${name}.safetensors`));
+    expect(["best", "last", "epoch-0001", "epoch-0002", "epoch-0004"].map(has)).toEqual([true, true, false, true, true]);
+    expect(has("best.discriminators")).toBe(false);
+  });
+
+  test("a number that is not finite stops it, by name, epoch and step, and keeps what was saved", async () => {
+    await expect(train(counting([1, 1, 1, NaN]).network, job())).rejects.toThrow(
+      "train: loss of step 2 in epoch 2 is NaN; use a smaller --lr. Earlier checkpoints are kept",
+    );
+    expect(existsSync(join(folder, "checkpoints/coarse/last.safetensors"))).toBe(true);
+  });
+});
+
+test("classFrequencies counts what the network will be shown", () => {
+  const counts = classFrequencies(job({ slicesPerEpoch: "all" }));
+  const slices = cache.index.cases.slice(0, 2).reduce((n, c) => n + c.slices, 0);
+  expect(counts.reduce((a, b) => a + b, 0)).toBe(slices * 32 * 32);
+  expect(counts[0]).toBeGreaterThan(counts[1]);
+});
