@@ -244,9 +244,10 @@ def batches(slices, boxes, size):
             yield slices[i:i + size], boxes[i:i + size]
 
 
-def fit(net, critics, data, o, seed, *, size, classes, train, validation, positive, log=None):
+def fit(net, critics, data, o, seed, *, size, classes, train, validation, positive, start_from=None, log=None):
     """Trains in place with a stage's options; returns seconds and the history.
 
+    `start_from`: weights of another network, taken wherever names and shapes agree.
     `train`: (slices, function of (rng, slices) that gives their boxes); `positive`: which of them show a target.
     `validation`: (slices, boxes). `critics`: a discriminator or None for each scale.
     """
@@ -259,6 +260,10 @@ def fit(net, critics, data, o, seed, *, size, classes, train, validation, positi
     slices = epoch_slices(rng, pool, positive, min(images, 256), foreground)
     sample = batch_of(data, o, size, slices, boxes_of(rng, slices), classes)[1]
     net.set_prior(torch.bincount(sample.flatten(), minlength=int(classes.max()) + 1).tolist())
+    if start_from:
+        own = net.state_dict()
+        fitting = {k: v for k, v in start_from.items() if k in own and own[k].shape == v.shape}
+        net.load_state_dict(fitting, strict=False)
     for epoch in range(epochs):
         for group in filter(None, (adam, adam_d)):
             base = o["lr"] if group is adam else o["discriminatorLr"]
@@ -397,8 +402,9 @@ def predict_coarse(net, data, options, case):
     return keep_largest(labels, options["keepLargest"])
 
 
-def train_stage(stage, data, split, options, seed, reference, predicted, log=None):
-    """`reference` and `predicted`: {case: ROIs [S, 3]} of the stage, the second for train and val cases."""
+def train_stage(stage, data, split, options, seed, reference, predicted, before, log=None):
+    """`reference` and `predicted`: {case: ROIs [S, 3]} of the stage, the second for train and val cases; `before`: the
+    weights of the network that the second come from."""
     torch.manual_seed(seed)
     o, source, jitter = options[stage], options["sourceSize"], options["roi"]["jitter"]
     net = UNet(o["channels"], 2, o["width"], o["depth"], o["dropout"], multiscale=True)
@@ -427,6 +433,7 @@ def train_stage(stage, data, split, options, seed, reference, predicted, log=Non
     val_boxes = np.where(np.isnan(guess[val]), truth[val], guess[val])
     classes = torch.tensor([int(label in target) for label in range(4)])
     seconds, history = fit(net, critics, data, o, seed, size=source, classes=classes, log=log, train=(pool, boxes_of),
+                           start_from=before if o["start"] == "before" else None,
                            validation=(val, val_boxes), positive=data.present[pool][:, target].any(1))
     return net, seconds, history
 
@@ -450,13 +457,15 @@ def run_cascade(data, split, options, seed, log=print):
     coarse = {c: predict_coarse(net, data, options, c) for c in everyone}
     guessed = {c: stage_rois(coarse[c], roi, roi["minArea"]) for c in everyone}
     truth = {c: stage_rois(data.labels[c], roi) for c in everyone}
-    masks = {}
+    masks, weights = {}, {"coarse": net.state_dict()}
     for stage in STAGES:
+        before = weights.get("masses" if stage == "tumor" else "coarse" if roi["from"] == "coarse" else None)
         predicted = {c: guessed[c][stage] for c in everyone}
         if stage == "tumor":
             predicted = {c: case_rois(mask, roi) for c, mask in masks["masses"].items()}
         net, record["seconds"][stage], record["history"][stage] = train_stage(
-            stage, data, split, options, seed, {c: truth[c][stage] for c in everyone}, predicted, told(stage))
+            stage, data, split, options, seed, {c: truth[c][stage] for c in everyone}, predicted, before, told(stage))
+        weights[stage] = net.state_dict()
         wanted = split["test"]
         if stage == "masses":  # the tumor stage validates, and may train, with these
             wanted = everyone if options["tumor"]["predictedRois"] > 0 else split["val"] + split["test"]

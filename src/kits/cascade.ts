@@ -4,6 +4,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { loadSafetensors, loadStateDict, stateDict } from "../nn/index.ts";
+import { sameShape } from "../shape.ts";
 import type { SliceCache } from "./cache.ts";
 import { composeLabels } from "./compose.ts";
 import { fineNetwork } from "./fineNetwork.ts";
@@ -130,6 +132,17 @@ async function trainOrLoad(
   return null;
 }
 
+/** Gives a network the weights of the one before it that fit: the same names and shapes. */
+async function startFromBefore({ folder, options, say }: Cascade, stage: StageName, network: Network): Promise<void> {
+  const before = stageBefore(stage, options);
+  if (!before) return;
+  const { tensors } = await loadSafetensors(join(folder, "checkpoints", before, "best.safetensors"));
+  const own = await stateDict(network.model);
+  const fitting = Object.entries(tensors).filter(([name, { shape }]) => own[name] && sameShape(own[name].shape, shape));
+  loadStateDict(network.model, Object.fromEntries(fitting), { strict: false });
+  say(`${stage}: starts from ${fitting.length} of ${Object.keys(own).length} tensors of the ${before} network`);
+}
+
 function missing({ folder }: Cascade, stage: string, ids: readonly string[]): boolean {
   return ids.some((id) => !existsSync(join(stageFolder(folder, stage), `${id}.nii.gz`)));
 }
@@ -153,6 +166,7 @@ async function fineStageOf(run: Cascade, stage: FineStage): Promise<void> {
   });
   const job = trainJob(run, source, name);
   const network = fineNetwork(name, options[name], options.seed, classFrequencies(job));
+  if (run.stages.includes(name) && options[name].start === "before") await startFromBefore(run, name, network);
   const result = await trainOrLoad(run, name, network, job);
   const ids = name === "masses" ? predictedCases(run, [fineStages[2]]) : split.test;
   const target: PredictJob = { cache: fine, ids, folder: stageFolder(folder, name), batch: options[name].batch, mode };

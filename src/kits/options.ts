@@ -79,6 +79,11 @@ export interface FineOptions extends TrainOptions {
   sharedLastDiscriminator: boolean;
   /** Chance that a training region comes from the coarse prediction and not from the reference. */
   predictedRois: number;
+  /**
+   * "fresh": weights of its own. "before": those of the network that its regions come from, wherever names and shapes
+   * agree; what is left (squeeze and excitation, outputs) is fresh.
+   */
+  start: "fresh" | "before";
 }
 
 /** How regions of interest are made; lengths are shares of the slice's side. */
@@ -169,6 +174,7 @@ const rules: Readonly<Record<string, Rule>> = {
   forward: oneOf("shared", "fresh"),
   sharedLastDiscriminator: flag,
   predictedRois: share,
+  start: oneOf("fresh", "before"),
   from: oneOf("coarse", "none"),
   margin: real(0, 1),
   neighbours: whole(0, 1000),

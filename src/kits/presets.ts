@@ -51,6 +51,7 @@ const fine: FineOptions = {
   forward: "shared",
   sharedLastDiscriminator: false,
   predictedRois: 0.5,
+  start: "fresh",
 };
 
 /** What the authors' published code does where it differs from their text. */
@@ -114,6 +115,7 @@ const quick: Partial<TrainOptions> = {
 };
 
 const quickFine: Partial<FineOptions> = {
+  start: "before",
   discriminatorWidth: 4,
   discriminatorDepth: 3,
   discriminatorDropout: 0,

@@ -63,6 +63,10 @@ describe("a run", () => {
     const { status, out, err } = run(...SMALL, "--data", data, "--out", "run-a", "--json");
     expect(err).toContain("SYNTHETIC phantom");
     expect(status).toBe(0);
+    // The small presets start each network from the one before: all but squeeze and excitation and outputs, then all.
+    const [, fitting, all] = /kidney: starts from (\d+) of (\d+) tensors of the coarse network/.exec(err)!;
+    expect(Number(all) - Number(fitting)).toBe(2 * 2 + 3 + 2); // two gates of two, bias and classifier of the head, a side
+    expect(err).toMatch(/tumor: starts from (\d+) of \1 tensors of the masses network/);
     const metrics = JSON.parse(out.trim().split("\n").at(-1)!);
     expect(metrics.unit).toBe("3-D per case");
     const facts = JSON.parse(readFileSync(join(work, "run-a/run.json"), "utf8"));
