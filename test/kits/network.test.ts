@@ -21,7 +21,7 @@ const fine = (change: Partial<FineOptions> = {}): FineOptions => ({
   discriminatorDepth: 2,
   ...change,
 });
-const coarse = { ...presetOptions("demo").coarse, ...tiny };
+const coarse = { ...presetOptions("demo").coarse, ...tiny, lr: 1e-2 };
 
 /** A bright square on noise. */
 const batch = (classes: number): Batch => {

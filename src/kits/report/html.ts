@@ -32,29 +32,13 @@ function textOf(value: Content): string {
 
 /** A table of `head` and `rows`, in a box that scrolls when it is wider than the page. */
 export function table(head: Content, rows: readonly Content[], kind = ""): Html {
-  return html`<div class="scroll">
-    <table class="${kind}">
-      <thead>
-        ${head}
-      </thead>
-      <tbody>
-        ${rows}
-      </tbody>
-    </table>
-  </div>`;
+  return html`<div class="scroll"><table class="${kind}"><thead>${head}</thead><tbody>
+${rows}</tbody></table></div>`;
 }
 
 /** Rows of a name and what it is. */
 export function facts(rows: readonly (readonly [name: string, value: Content])[]): Html {
-  return html`<dl>
-    ${rows.map(
-      ([name, value]) =>
-        html`<div>
-          <dt>${name}</dt>
-          <dd>${value}</dd>
-        </div>`,
-    )}
-  </dl>`;
+  return html`<dl>${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 /** A number that a program can read exactly and a person easily; a dash where there is none. */

@@ -93,12 +93,9 @@ function sliceWithConfidence(one: LoadedCase, z: number): { slice: overlay.Overl
 function slicePanels(one: LoadedCase, z: number, title: string, panel: number): Html {
   const { slice, stage } = sliceWithConfidence(one, z);
   const { image, reference, prediction, confidence } = overlay.overlayPanels(slice, { panel });
-  const layer = (png: Uint8Array, alt: string): Html => html`<img alt="${alt}" src="${dataUri(png)}" />`;
+  const layer = (png: Uint8Array, alt: string): Html => html`<img alt="${alt}" src="${dataUri(png)}">`;
   const figure = (name: string, content: Content): Html =>
-    html`<figure>
-      <figcaption>${name}</figcaption>
-      <div class="panel">${content}</div>
-    </figure>`;
+    html`<figure><figcaption>${name}</figcaption><div class="panel">${content}</div></figure>`;
   const figures = [
     figure("CT", ""),
     figure("reference", layer(encodeLayerPng(reference), `${one.id}, reference labels`)),
@@ -109,7 +106,8 @@ function slicePanels(one: LoadedCase, z: number, title: string, panel: number): 
     figures.push(figure(`confidence: ${stage}`, layer(encodeLayerPng(confidence), alt)));
   } else if (one.confidence.size > 0) figures.push(figure("confidence: no region", ""));
   return html`<p class="slice">${title}</p>
-    <div class="panels" style="--ct:url(${dataUri(encodeGreyPng(image))})">${figures}</div>`;
+<div class="panels" style="--ct:url(${dataUri(encodeGreyPng(image))})">
+${figures}</div>`;
 }
 
 function dataUri(png: Uint8Array): string {

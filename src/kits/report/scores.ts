@@ -46,24 +46,16 @@ export function worstFirst(cases: readonly CaseMetrics[]): CaseMetrics[] {
 
 /** Means over cases: a row per region and model. */
 export function meanTable(models: readonly Scored[]): Html {
-  const head = html`<tr>
-    <th class="name">region</th>
-    ${models.length > 1 ? html`<th class="name">model</th>` : ""}
-    <th>Dice</th>
-    <th>surface Dice</th>
-    <th>Jaccard</th>
-    <th>HD95, mm</th>
-    <th>volume error, ml</th>
-    <th>bias, ml</th>
-  </tr>`;
+  const head = html`<tr><th class="name">region</th>${models.length > 1 ? html`<th class="name">model</th>` : ""}
+<th>Dice</th><th>surface Dice</th><th>Jaccard</th><th>HD95, mm</th><th>volume error, ml</th><th>bias, ml</th></tr>`;
   const rows = regionNames.flatMap((region) =>
     models.map(({ name, metrics }, k) => {
       const first =
         k === 0 ? html`<th class="name" rowspan="${models.length}" scope="rowgroup">${regionTitles[region]}</th>` : "";
       const kind = `${k > 0 ? "other" : ""}${k < models.length - 1 ? " open" : ""}`.trim();
-      return html`<tr class="${kind}" data-region="${region}" data-model="${name}">
-        ${first}${models.length > 1 ? html`<td class="name">${name}</td>` : ""}${meanCells(metrics, region)}
-      </tr>`;
+      return html`<tr class="${kind}" data-region="${region}" data-model="${name}">${first}${
+        models.length > 1 ? html`<td class="name">${name}</td>` : ""
+      }${meanCells(metrics, region)}</tr>`;
     }),
   );
   return table(head, rows);
@@ -104,21 +96,10 @@ const caseColumns: readonly [title: string, digits: number, sign: boolean, value
 export function caseTable(models: readonly Scored[]): Html {
   const two = models.length > 1;
   const rows = two ? 2 : 1;
-  const head = html`<tr>
-      <th class="name" rowspan="${rows}">case</th>
-      <th class="name" rowspan="${rows}">region</th>
-      <th rowspan="${rows}">reference, ml</th>
-      ${caseColumns.map(
-        ([title]) => html`<th class="${two ? "first group" : ""}" colspan="${models.length}">${title}</th>`,
-      )}
-    </tr>
-    ${
-      two
-        ? html`<tr>
-            ${caseColumns.map(() => models.map(({ name }, k) => modelHead(name, k)))}
-          </tr>`
-        : ""
-    }`;
+  const head = html`<tr><th class="name" rowspan="${rows}">case</th><th class="name" rowspan="${rows}">region</th>
+<th rowspan="${rows}">reference, ml</th>${caseColumns.map(
+    ([title]) => html`<th class="${two ? "first group" : ""}" colspan="${models.length}">${title}</th>`,
+  )}</tr>${two ? html`<tr>${caseColumns.map(() => models.map(({ name }, k) => modelHead(name, k)))}</tr>` : ""}`;
   const byId = models.map(({ metrics }) => new Map(metrics.cases.map((one) => [one.id, one])));
   const body = worstFirst(models[0].metrics.cases).map(({ id }) =>
     caseRows(
@@ -144,34 +125,21 @@ function caseRows(id: string, scores: readonly (CaseMetrics | undefined)[]): Htm
       }),
     );
     const kind = r < regionNames.length - 1 ? "open" : "";
-    return html`<tr class="${kind}" data-case="${id}" data-region="${region}">
-      ${name}
-      <td class="name">${region}</td>
-      <td>${number(scores[0]?.[region].referenceMl, 1)}</td>
-      ${cells}
-    </tr>`;
+    return html`<tr class="${kind}" data-case="${id}" data-region="${region}">${name}<td class="name">${region}</td>
+<td>${number(scores[0]?.[region].referenceMl, 1)}</td>${cells}</tr>`;
   });
 }
 
 /** Means over slices, which are another unit than cases. */
 export function sliceTable(models: readonly Scored[]): Html {
-  const head = html`<tr>
-    <th class="name">region</th>
-    <th class="name">model</th>
-    <th>Dice per slice</th>
-    <th>Jaccard per slice</th>
-    <th>slices</th>
-  </tr>`;
+  const head = html`<tr><th class="name">region</th><th class="name">model</th><th>Dice per slice</th>
+<th>Jaccard per slice</th><th>slices</th></tr>`;
   const rows = regionNames.flatMap((region) =>
     models.map(({ name, metrics }, k) => {
       const { dice, jaccard, slices } = metrics.perSlice.mean[region];
       return html`<tr class="${k > 0 ? "other" : ""}" data-region="${region}" data-model="${name}">
-        <td class="name">${region}</td>
-        <td class="name">${name}</td>
-        <td>${number(dice, 3)}</td>
-        <td>${number(jaccard, 3)}</td>
-        <td>${number(slices, 0)}</td>
-      </tr>`;
+<td class="name">${region}</td><td class="name">${name}</td>
+<td>${number(dice, 3)}</td><td>${number(jaccard, 3)}</td><td>${number(slices, 0)}</td></tr>`;
     }),
   );
   return table(head, rows);
@@ -187,18 +155,13 @@ const ablationColumns = [
 export function ablationTable({ rows }: Ablation): Html {
   const best = (region: RegionName, key: "dice" | "jaccard" | "surfaceDice"): number =>
     rows.length < 2 ? NaN : Math.max(...rows.map(({ mean }) => mean[region][key] ?? -1));
-  const head = html`<tr>
-      <th class="name" rowspan="2">variant</th>
-      <th rowspan="2">images</th>
-      <th rowspan="2">training</th>
-      <th rowspan="2">cases</th>
-      ${ablationColumns.map(([title]) => html`<th class="first group" colspan="3">${title}</th>`)}
-    </tr>
-    <tr>
-      ${ablationColumns.map(() =>
-        regionNames.map((region, k) => html`<th class="${k === 0 ? "first" : ""}">${region}</th>`),
-      )}
-    </tr>`;
+  const head = html`<tr><th class="name" rowspan="2">variant</th><th rowspan="2">images</th>
+<th rowspan="2">training</th><th rowspan="2">cases</th>${ablationColumns.map(
+    ([title]) => html`<th class="first group" colspan="3">${title}</th>`,
+  )}</tr>
+<tr>${ablationColumns.map(() =>
+    regionNames.map((region, k) => html`<th class="${k === 0 ? "first" : ""}">${region}</th>`),
+  )}</tr>`;
   const body = rows.map(({ name, title, images, seconds, cases, mean }) => {
     const scores = ablationColumns.map(([, key]) =>
       regionNames.map((region, k) => {
@@ -207,13 +170,8 @@ export function ablationTable({ rows }: Ablation): Html {
         return html`<td class="${kind}">${number(value, 3)}</td>`;
       }),
     );
-    return html`<tr data-variant="${name}">
-      <td class="name long">${title}</td>
-      <td>${number(images, 0)}</td>
-      <td>${duration(seconds)}</td>
-      <td>${number(cases, 0)}</td>
-      ${scores}
-    </tr>`;
+    return html`<tr data-variant="${name}"><td class="name long">${title}</td><td>${number(images, 0)}</td>
+<td>${duration(seconds)}</td><td>${number(cases, 0)}</td>${scores}</tr>`;
   });
   return table(head, body, "dense");
 }

@@ -20,16 +20,10 @@ function sideBySide(groups: readonly (readonly [name: string, group: unknown])[]
   const columns = groups.map(([, group]) => new Map(flatten(group, "")));
   const rows = [...new Set(columns.flatMap((column) => [...column.keys()]))];
   return table(
-    html`<tr>
-      <th class="name">setting</th>
-      ${groups.map(([name]) => html`<th>${name}</th>`)}
-    </tr>`,
+    html`<tr><th class="name">setting</th>${groups.map(([name]) => html`<th>${name}</th>`)}</tr>`,
     rows.map(
       (row) =>
-        html`<tr>
-          <td class="name">${row}</td>
-          ${columns.map((column) => html`<td>${column.get(row) ?? ""}</td>`)}
-        </tr>`,
+        html`<tr><td class="name">${row}</td>${columns.map((column) => html`<td>${column.get(row) ?? ""}</td>`)}</tr>`,
     ),
   );
 }
