@@ -8,7 +8,7 @@ import { stageFolder } from "./cascade.ts";
 import { type Metrics } from "./evaluate.ts";
 import { regionNames, type RegionName } from "./metrics.ts";
 import { stageNames, type FineOptions, type RunOptions } from "./options.ts";
-import { execute, type RunRequest } from "./pipeline.ts";
+import { trainKits, type RunRequest } from "./pipeline.ts";
 import { regionRun } from "./regionRun.ts";
 import { writeReport } from "./report.ts";
 import { loadFacts, type RunFacts } from "./run.ts";
@@ -96,7 +96,7 @@ export async function runAblation(request: RunRequest, metrics: Metrics): Promis
     for (const part of ["checkpoints", "stages"])
       if (options.roi.from === "coarse")
         await cp(join(folder, part, "coarse"), join(at, part, "coarse"), { recursive: true });
-    const scored = await execute({
+    const scored = await trainKits({
       ...request,
       folder: at,
       cacheBeside: folder,

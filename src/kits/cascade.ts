@@ -9,7 +9,7 @@ import { sameShape } from "../shape.ts";
 import type { SliceCache } from "./cache.ts";
 import { composeLabels } from "./compose.ts";
 import { fineNetwork } from "./fineNetwork.ts";
-import { coarseNetwork, type Network } from "./network.ts";
+import { coarseNetwork, type ClassFrequencies, type Network } from "./network.ts";
 import { readLabels, writeNifti } from "./nifti.ts";
 import type { RunOptions } from "./options.ts";
 import { largest, predictRegions, predictSlices, type PredictJob } from "./predict.ts";
@@ -99,7 +99,7 @@ async function coarseStageOf(run: Cascade): Promise<void> {
   const started = performance.now();
   const source = wholeSlices(coarse, coarseStage);
   const job = trainJob(run, source, "coarse");
-  const network = coarseNetwork(options.coarse, options.seed, classFrequencies(job));
+  const network = coarseNetwork(options.coarse, options.seed, frequenciesOf(run, "coarse", job));
   const result = await trainOrLoad(run, "coarse", network, job);
   const ids = predictedCases(run, fineStages.slice(0, 2));
   if (result || missing(run, "coarse", ids)) {
@@ -118,6 +118,11 @@ async function coarseStageOf(run: Cascade): Promise<void> {
 function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob {
   const { options, split, folder, mode } = run;
   return { source, train: split.train, val: split.val, options: options[stage], seed: options.seed, folder, mode };
+}
+
+/** The prior of a network that is trained; one that is loaded brings its own. */
+function frequenciesOf({ stages }: Cascade, stage: StageName, job: TrainJob): ClassFrequencies {
+  return stages.includes(stage) ? classFrequencies(job) : job.source.stage.classes.map(() => 1);
 }
 
 /** Trains the network, or loads it if its stage is not asked for: null then. */
@@ -165,7 +170,7 @@ async function fineStageOf(run: Cascade, stage: FineStage): Promise<void> {
     jitter: options.roi.jitter,
   });
   const job = trainJob(run, source, name);
-  const network = fineNetwork(name, options[name], options.seed, classFrequencies(job));
+  const network = fineNetwork(name, options[name], options.seed, frequenciesOf(run, name, job));
   if (run.stages.includes(name) && options[name].start === "before") await startFromBefore(run, name, network);
   const result = await trainOrLoad(run, name, network, job);
   const ids = name === "masses" ? predictedCases(run, [fineStages[2]]) : split.test;
@@ -174,11 +179,12 @@ async function fineStageOf(run: Cascade, stage: FineStage): Promise<void> {
   await run.onStage(name, seconds(), result);
 }
 
-/** Regions around the reference of training and validation cases, and those predicted by the stage before. */
+/** Regions around the reference of the cases that training shows, and those predicted by the stage before. */
 async function regionsOf(run: Cascade, stage: FineStage): Promise<{ reference: RoisByCase; predicted: RoisByCase }> {
   const { fine, split } = run;
   const reference: Record<string, CaseRois> = {};
-  for (const id of new Set([...split.train, ...split.val])) {
+  const shown = run.stages.includes(stage.name) ? [...split.train, ...split.val] : [];
+  for (const id of new Set(shown)) {
     const { labels } = fine.readCase(id);
     reference[id] = rois(run, stage, labels, [fine.caseById(id).slices, fine.size, fine.size]);
   }

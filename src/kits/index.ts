@@ -1,19 +1,30 @@
-// The kidney application as a library: datasets, NIfTI, slices, training, prediction, scores.
+// The kidney application as a library: datasets, NIfTI, slices, the cascade, its training and prediction, scores, reports.
 
 export * from "./augment.ts";
 export * from "./cache.ts";
+export * from "./cascade.ts";
+export * from "./compose.ts";
+export * from "./crop.ts";
 export * from "./datasets/open.ts";
 export * from "./distance.ts";
 export * from "./evaluate.ts";
+export * from "./fineNetwork.ts";
 export * from "./metrics.ts";
+export * from "./network.ts";
 export * from "./nifti.ts";
+export * from "./options.ts";
 export * from "./overlay.ts";
 export * from "./phantom.ts";
+export * from "./pipeline.ts";
 export * from "./postprocess.ts";
 export * from "./predict.ts";
 export * from "./preprocess.ts";
 export * from "./presets.ts";
+export * from "./report.ts";
 export * from "./resample.ts";
+export * from "./roi.ts";
+export * from "./sample.ts";
 export * from "./split.ts";
+export * from "./stages.ts";
 export * from "./surface.ts";
 export * from "./train.ts";

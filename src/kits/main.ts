@@ -9,7 +9,7 @@ import { runAblation } from "./ablation.ts";
 import { augmentNone } from "./augment.ts";
 import { checkOptions, setOption, stageNames, type RunOptions, type StageName } from "./options.ts";
 import { ensurePhantom } from "./phantom.ts";
-import { execute, goesOn, type RunRequest } from "./pipeline.ts";
+import { trainKits, goesOn, type RunRequest } from "./pipeline.ts";
 import { presetOptions, presets } from "./presets.ts";
 import type { ProgressMode } from "./progress.ts";
 import { freeFolder, loadFacts } from "./run.ts";
@@ -188,7 +188,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     say,
   };
   const started = performance.now();
-  const metrics = await execute(request);
+  const metrics = await trainKits(request);
   if (o.ablation && metrics) await runAblation(request, metrics);
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   say(`done in ${seconds} s: ${metrics ? join(request.folder, "report.html") : request.folder}`);

@@ -44,7 +44,7 @@ type Timed = <T>(step: string, work: () => Promise<T>) => Promise<T>;
  * Runs what is asked for and returns the scores of the cascade, or null while networks are still to be trained. On
  * failure run.json says so and the error goes on.
  */
-export async function execute(request: RunRequest): Promise<Metrics | null> {
+export async function trainKits(request: RunRequest): Promise<Metrics | null> {
   const { folder, options, stages, say } = request;
   const again = goesOn(request);
   if (!again) await openRunFolder(folder, request.overwrite);
