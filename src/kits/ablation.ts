@@ -1,8 +1,10 @@
 // The ablations of the paper's Table 2 at the settings of a run, and one region-trained network as a yardstick: the
 // same coarse network, split and numbers of slices; only the named parts differ.
 
+import { existsSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { readJson, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
 import { stageFolder } from "./cascade.ts";
 import { type Metrics } from "./evaluate.ts";
@@ -79,7 +81,8 @@ const NOTES = [
 
 /**
  * Trains and scores every variant in <folder>/ablation/<name>, after the full method in <folder> with `metrics`; writes
- * ablation.json, ablation.md and the report again. A failing variant stops with its error; those before it are kept.
+ * ablation.json, ablation.md and the report again. Variants that are finished there with the same settings are kept, so
+ * that an ablation that was stopped goes on.
  */
 export async function runAblation(request: RunRequest, metrics: Metrics): Promise<Ablation> {
   const { folder, say } = request;
@@ -88,37 +91,47 @@ export async function runAblation(request: RunRequest, metrics: Metrics): Promis
     await coarseRow(request, full),
     row("full", "Baseline + MSAL + DS: the full method", folder, request, full, metrics),
   ];
-  for (const { name, title, change } of variants) {
-    say(`\nablation: ${title}`);
-    const options = structuredClone(request.options);
-    change(options);
-    const at = join(folder, "ablation", name);
-    for (const part of ["checkpoints", "stages"])
-      if (options.roi.from === "coarse")
-        await cp(join(folder, part, "coarse"), join(at, part, "coarse"), { recursive: true });
-    const scored = await trainKits({
-      ...request,
-      folder: at,
-      cacheBeside: folder,
-      options,
-      stages: stageNames.filter((stage) => stage !== "coarse"),
-    });
-    rows.push(row(name, title, at, request, await withCoarse(full, at, options), scored!));
+  for (const variant of variants) {
+    say(`\nablation: ${variant.title}`);
+    rows.push(await variantRow(request, full, variant));
     await save(folder, rows);
   }
   say("\nablation: one region-trained network");
-  const region = await regionRun(request, full, imagesOf(full));
-  rows.push({ ...row("region", "One region-trained network", region.folder, request, region.facts, region.metrics) });
+  const at = join(folder, "ablation", "region");
+  const region = (await finished(at, request.options)) ?? (await regionRun(request, full, imagesOf(full)));
+  rows.push(row("region", "One region-trained network", at, request, region.facts, region.metrics));
   const ablation = await save(folder, rows);
   await writeReport(folder);
   say(`\n${ablationTable(ablation)}`);
   return ablation;
 }
 
-/** A variant's facts with the coarse training that it shares. */
-async function withCoarse(full: RunFacts, folder: string, options: RunOptions): Promise<RunFacts> {
+async function variantRow(request: RunRequest, full: RunFacts, { name, title, change }: Variant): Promise<AblationRow> {
+  const { folder } = request;
+  const options = structuredClone(request.options);
+  change(options);
+  const at = join(folder, "ablation", name);
+  const before = await finished(at, options);
+  if (before) return row(name, title, at, request, withCoarse(full, before.facts), before.metrics);
+  if (options.roi.from === "coarse")
+    for (const part of ["checkpoints", "stages"])
+      await cp(join(folder, part, "coarse"), join(at, part, "coarse"), { recursive: true });
+  const stages = stageNames.filter((stage) => stage !== "coarse");
+  const metrics = await trainKits({ ...request, folder: at, cacheBeside: folder, options, stages });
+  return row(name, title, at, request, withCoarse(full, await loadFacts(at)), metrics!);
+}
+
+/** The run in a folder, if it was finished with these settings. */
+async function finished(folder: string, options: RunOptions): Promise<{ facts: RunFacts; metrics: Metrics } | null> {
+  if (!existsSync(join(folder, "run.json"))) return null;
   const facts = await loadFacts(folder);
-  if (options.roi.from === "none") return facts;
+  if (facts.status !== "finished" || !isDeepStrictEqual(facts.options, options)) return null;
+  return { facts, metrics: await readJson<Metrics>(join(folder, "metrics.json"), "delete the folder to run it again") };
+}
+
+/** A variant's facts with the coarse training that it shares. */
+function withCoarse(full: RunFacts, facts: RunFacts): RunFacts {
+  if (facts.options.roi.from === "none") return facts;
   return { ...facts, trained: { ...facts.trained, coarse: full.trained!.coarse } };
 }
 

@@ -1,12 +1,16 @@
 #!/usr/bin/env node
 // npm run train:kits: data to slices, the cascade, scores, report. One command, one run folder.
 
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { Command, InvalidArgumentError } from "commander";
 import { OptionError, WgradError } from "../errors.ts";
 import { close, init } from "../index.ts";
 import { runAblation } from "./ablation.ts";
+import { readJson } from "./atomic.ts";
 import { augmentNone } from "./augment.ts";
+import type { Metrics } from "./evaluate.ts";
 import { checkOptions, setOption, stageNames, type RunOptions, type StageName } from "./options.ts";
 import { ensurePhantom } from "./phantom.ts";
 import { trainKits, goesOn, type RunRequest } from "./pipeline.ts";
@@ -165,9 +169,16 @@ const say = (text: string): void => console.error(text);
 
 async function run(o: CommandOptions, given: (name: string) => boolean): Promise<void> {
   const stages = o.stages ?? stageNames;
-  const before = o.out && goesOn({ folder: o.out, stages }) ? await loadFacts(resolve(o.out)) : null;
+  // An ablation goes on in the folder of a finished run, whose settings it keeps.
+  const ablated = o.ablation && !o.overwrite && !o.stages && o.out !== undefined && (await isFinished(o.out));
+  const again = o.out !== undefined && (ablated || goesOn({ folder: o.out, stages }));
+  const before = again ? await loadFacts(resolve(o.out!)) : null;
   const preset = o.preset ?? before?.preset ?? (o.data ? "demo" : "phantom");
-  const options = changed(before && !o.preset ? before.options : presetOptions(preset), o, given);
+  const options = changed(before && (ablated || !o.preset) ? before.options : presetOptions(preset), o, given);
+  if (ablated && !isDeepStrictEqual(options, before!.options))
+    throw new OptionError(
+      `--ablation goes on with the settings of the run in ${o.out}; leave the others out, or choose another --out`,
+    );
   warnOfSchedule(options);
   const root = resolve(o.data ?? before?.data.root ?? (await ensurePhantom(join("runs", "phantom-data"))));
   const adapter = await init(o.adapter ? { adapter: o.adapter } : {});
@@ -188,11 +199,19 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     say,
   };
   const started = performance.now();
-  const metrics = await trainKits(request);
+  const metrics = ablated ? await loadMetrics(request.folder) : await trainKits(request);
   if (o.ablation && metrics) await runAblation(request, metrics);
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   say(`done in ${seconds} s: ${metrics ? join(request.folder, "report.html") : request.folder}`);
   if (o.json && metrics) console.log(JSON.stringify(metrics));
+}
+
+async function isFinished(folder: string): Promise<boolean> {
+  return existsSync(join(folder, "run.json")) && (await loadFacts(folder)).status === "finished";
+}
+
+function loadMetrics(folder: string): Promise<Metrics> {
+  return readJson<Metrics>(join(folder, "metrics.json"), "run it again with --overwrite");
 }
 
 /** The literal reading of equation 6 ends training early; who chose it should know. */

@@ -179,6 +179,31 @@ describe("a run", () => {
     expect(scores("run-d")).toBe(scores("run-a")); // the same as all by one command
   });
 
+  test("ablation: a row per variant with its numbers of slices; started again, it goes on in the finished run", () => {
+    expect(run(...SMALL, "--epochs", "1", "--data", data, "--out", "run-e", "--ablation").status).toBe(0);
+    const read = () => JSON.parse(readFileSync(join(work, "run-e/ablation.json"), "utf8"));
+    const { rows } = read();
+    const names = ["coarse", "full", "no-coarse", "plain", "baseline", "msal", "region"];
+    expect(rows.map(({ name }: { name: string }) => name)).toEqual(names);
+    const images = Object.fromEntries(rows.map((r: { name: string; images: number }) => [r.name, r.images]));
+    expect(images.full).toBe(images.coarse + 3 * 16);
+    expect(images["no-coarse"]).toBe(3 * 16);
+    expect([images.plain, images.baseline, images.msal]).toEqual(Array(3).fill(images.full));
+    expect(Math.abs(images.region - images.full)).toBeLessThan(8 * 4); // only whole batches of 4 in 8 epochs
+    for (const { metrics } of rows) expect(existsSync(join(work, "run-e", metrics))).toBe(true);
+    expect(readFileSync(join(work, "run-e/report.html"), "utf8")).toContain("Without coarse segmentation");
+
+    rmSync(join(work, "run-e/ablation/baseline"), { recursive: true });
+    const weights = (path: string) => readFileSync(join(work, "run-e", path, "checkpoints/masses/last.safetensors"));
+    const before = [".", "ablation/msal"].map(weights);
+    expect(run("--out", "run-e", "--ablation").status).toBe(0);
+    expect([".", "ablation/msal"].map(weights)).toEqual(before);
+    expect(read().rows.map(({ mean }: { mean: object }) => mean)).toEqual(rows.map(({ mean }: { mean: object }) => mean));
+    expect(failure("--out", "run-e", "--ablation", "--width", "8")).toMatch(
+      /--ablation goes on with the settings of the run in run-e/,
+    );
+  });
+
   test("is not overwritten unless asked", () => {
     expect(failure(...SMALL, "--data", data, "--out", "run-a")).toMatch(
       /run-a already holds a run; choose another --out, add --overwrite to replace it, or --stages/,
