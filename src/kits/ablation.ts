@@ -76,6 +76,7 @@ const variants: readonly Variant[] = [
 const NOTES = [
   "All rows: same cases, split and seed, same coarse network where there is one. One seed: differences smaller than the spread between seeds mean nothing.",
   "Equal numbers of training slices, not equal time: a step with discriminators costs more than one without, see the seconds.",
+  "Without coarse segmentation the kidney and masses networks have no coarse weights to start from, whatever `start` says: that row lacks both.",
   "The baseline trains the full-resolution output alone, as a traditional GAN; MSAL adds the other outputs and their discriminators.",
 ];
 
@@ -98,7 +99,7 @@ export async function runAblation(request: RunRequest, metrics: Metrics): Promis
   }
   say("\nablation: one region-trained network");
   const at = join(folder, "ablation", "region");
-  const region = (await finished(at, request.options)) ?? (await regionRun(request, full, imagesOf(full)));
+  const region = (await finished(at, request.options)) ?? (await regionRun(request, full, imagesOf(full), at));
   rows.push(row("region", "One region-trained network", at, request, region.facts, region.metrics));
   const ablation = await save(folder, rows);
   await writeReport(folder);
@@ -117,7 +118,7 @@ async function variantRow(request: RunRequest, full: RunFacts, { name, title, ch
     for (const part of ["checkpoints", "stages"])
       await cp(join(folder, part, "coarse"), join(at, part, "coarse"), { recursive: true });
   const stages = stageNames.filter((stage) => stage !== "coarse");
-  const metrics = await trainKits({ ...request, folder: at, cacheBeside: folder, options, stages });
+  const metrics = await trainKits({ ...request, folder: at, cacheBeside: folder, options, stages, overwrite: false });
   return row(name, title, at, request, withCoarse(full, await loadFacts(at)), metrics!);
 }
 

@@ -120,9 +120,10 @@ function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob
   return { source, train: split.train, val: split.val, options: options[stage], seed: options.seed, folder, mode };
 }
 
-/** The prior of a network that is trained; one that is loaded brings its own. */
+/** The prior of a network that is trained with one; else nothing is read, and all classes count the same. */
 function frequenciesOf({ stages }: Cascade, stage: StageName, job: TrainJob): ClassFrequencies {
-  return stages.includes(stage) ? classFrequencies(job) : job.source.stage.classes.map(() => 1);
+  const counted = stages.includes(stage) && job.options.prior;
+  return counted ? classFrequencies(job) : job.source.stage.classes.map(() => 1);
 }
 
 /** Trains the network, or loads it if its stage is not asked for: null then. */

@@ -117,9 +117,10 @@ function generatorStep(
   adam: Adam,
   options: FineOptions,
 ): MultiScaleLoss<object> {
-  const judged = options.forward === "fresh" ? generator.forward(image).slice(0, options.scales) : logits;
+  const fresh = options.forward === "fresh" ? generator.forward(image).slice(0, options.scales) : null;
+  const judged = fresh ?? logits;
   // The authors' code takes Dice and cross entropy of the two coarsest of its four outputs from the first pass.
-  const segmentation = judged.map((fresh, k) => (k < 2 ? fresh : logits[k]));
+  const segmentation = fresh?.map((z, k) => (k < 2 ? z : logits[k]));
   const g = generatorLoss(image, judged, labels, criticsOf(discriminators, options), { ...options, segmentation });
   backward(g.loss);
   adam.step();

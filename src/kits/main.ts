@@ -171,7 +171,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const stages = o.stages ?? stageNames;
   // An ablation goes on in the folder of a finished run, whose settings it keeps.
   const ablated = o.ablation && !o.overwrite && !o.stages && o.out !== undefined && (await isFinished(o.out));
-  const again = o.out !== undefined && (ablated || goesOn({ folder: o.out, stages }));
+  const again = o.out !== undefined && (ablated || goesOn({ folder: o.out, stages, overwrite: o.overwrite ?? false }));
   const before = again ? await loadFacts(resolve(o.out!)) : null;
   const preset = o.preset ?? before?.preset ?? (o.data ? "demo" : "phantom");
   const options = changed(before && (ablated || !o.preset) ? before.options : presetOptions(preset), o, given);
@@ -179,6 +179,8 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     throw new OptionError(
       `--ablation goes on with the settings of the run in ${o.out}; leave the others out, or choose another --out`,
     );
+  if (o.ablation && options.roi.from === "none")
+    throw new OptionError("--ablation compares with the coarse network and trains without it itself; leave out --no-coarse");
   warnOfSchedule(options);
   const root = resolve(o.data ?? before?.data.root ?? (await ensurePhantom(join("runs", "phantom-data"))));
   const adapter = await init(o.adapter ? { adapter: o.adapter } : {});
@@ -201,6 +203,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const started = performance.now();
   const metrics = ablated ? await loadMetrics(request.folder) : await trainKits(request);
   if (o.ablation && metrics) await runAblation(request, metrics);
+  else if (o.ablation) say("ablation: not started, it needs all networks of the run; add it to the command that trains the last");
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   say(`done in ${seconds} s: ${metrics ? join(request.folder, "report.html") : request.folder}`);
   if (o.json && metrics) console.log(JSON.stringify(metrics));

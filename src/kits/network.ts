@@ -23,8 +23,7 @@ import {
   type Tensor,
 } from "../index.ts";
 import { initNormal, initPrior, parameterCount, parameters, setTraining } from "../nn/index.ts";
-import type { Discriminator } from "../nn/models/index.ts";
-import { buildModel, type SegmentationModel } from "../nn/models/index.ts";
+import { buildModel, type Discriminator, type SegmentationModel } from "../nn/models/index.ts";
 import { Adam } from "../nn/optim.ts";
 import { constantLR, cosineAnnealingLR, cosineWarmRestarts, stepLR, type Schedule } from "../nn/schedule.ts";
 import { Rng } from "../random.ts";

@@ -9,7 +9,7 @@ import type { AdapterInfo } from "../index.ts";
 import { openCache, type SliceCache } from "./cache.ts";
 import { runCascade, stageFolder } from "./cascade.ts";
 import { openDataset } from "./datasets/open.ts";
-import { evaluate, formatMetrics, type Metrics } from "./evaluate.ts";
+import { evaluate, formatMetrics, type EvaluateResult, type Metrics } from "./evaluate.ts";
 import type { RunOptions } from "./options.ts";
 import { preprocess } from "./preprocess.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
@@ -90,9 +90,9 @@ export async function trainKits(request: RunRequest): Promise<Metrics | null> {
   }
 }
 
-/** True if some stages of a run that is there are run again. */
-export function goesOn({ folder, stages }: Pick<RunRequest, "folder" | "stages">): boolean {
-  return stages.length < stageNames.length && existsSync(join(folder, "run.json"));
+/** True if some stages of a run that is there are run again, and it is not to be replaced. */
+export function goesOn({ folder, stages, overwrite }: Pick<RunRequest, "folder" | "stages" | "overwrite">): boolean {
+  return !overwrite && stages.length < stageNames.length && existsSync(join(folder, "run.json"));
 }
 
 /** Whole slices for the coarse network and finer ones for regions; one cache if they have one size. */
@@ -143,6 +143,25 @@ function describeSplit({ train, val, test, overfit }: Split): string {
   return `split: ${parts}${overfit ? " (the same cases: an overfit check)" : ""}`;
 }
 
+/** Scores predictions of the test cases; metrics.json and the tables go to `out`. */
+export function scoreTest(
+  { index: { dataset } }: SliceCache,
+  split: Split,
+  predictions: string,
+  out: string,
+  mode: ProgressMode,
+): Promise<EvaluateResult> {
+  return evaluate({
+    reference: dataset.root,
+    predictions,
+    ids: split.test,
+    out,
+    split: split.overfit ? "overfit" : "test",
+    dataset: dataset.name === "kits19" ? "kits19" : "kits",
+    progress: mode,
+  });
+}
+
 async function trainAndScore(
   request: RunRequest,
   facts: RunFacts,
@@ -169,16 +188,7 @@ async function trainAndScore(
       await saveFacts(folder, facts);
     },
   });
-  const score = (predictions: string, out: string) =>
-    evaluate({
-      reference: fine.index.dataset.root,
-      predictions,
-      ids: split.test,
-      out,
-      split: split.overfit ? "overfit" : "test",
-      dataset: fine.index.dataset.name === "kits19" ? "kits19" : "kits",
-      progress: mode,
-    });
+  const score = (predictions: string, out: string) => scoreTest(fine, split, predictions, out, mode);
   const alone = stageFolder(folder, "coarse");
   if (options.roi.from === "coarse" && !left.includes("coarse"))
     await timed("evaluate coarse", () => score(alone, alone));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { concat, noGrad, step } from "../index.ts";
 import type { SliceCache } from "./cache.ts";
 import { composeLabels } from "./compose.ts";
-import { roiCropper } from "./crop.ts";
+import { roiCropper, type RoiCropper } from "./crop.ts";
 import { imagesOf, type Network } from "./network.ts";
 import { writeNifti } from "./nifti.ts";
 import { keepLargest } from "./postprocess.ts";
@@ -120,12 +120,13 @@ async function eachCase(
   await mkdir(job.folder, { recursive: true });
   network.setTraining(false);
   const total = job.ids.reduce((n, id) => n + rois[id].filter(Boolean).length, 0);
+  const crop = roiCropper(job.cache.size, network.size);
   const progress = startProgress({ label, total, mode: job.mode });
   try {
     for (const id of job.ids) {
       await work(id, async (use) => {
         for (const group of groupsOf(rois[id], job.batch)) {
-          await predictGroup(network, job.cache, id, group, rois[id], job.batch, use);
+          await predictGroup(network, crop, job, id, group, rois[id], use);
           progress.increment(group.length, { case: id });
         }
       });
@@ -144,17 +145,16 @@ function groupsOf(rois: CaseRois, batch: number): number[][] {
 /** Runs one group; the batch is always full, the rest of it zeros, since each batch size has its own pipelines. */
 async function predictGroup(
   network: Network,
-  cache: SliceCache,
+  crop: RoiCropper,
+  { cache, batch }: PredictJob,
   id: string,
   group: readonly number[],
   rois: CaseRois,
-  batch: number,
   use: Use,
 ): Promise<void> {
   const { size, channels, model, discriminators } = network;
   const plane = size * size;
   const images = new Float32Array(batch * plane);
-  const crop = roiCropper(cache.size, size);
   const [slice, cut] = [new Uint8Array(cache.size ** 2), new Uint8Array(plane)];
   const { first } = cache.caseById(id);
   group.forEach((s, i) => {

@@ -2,10 +2,10 @@
 // of the same budget must beat.
 
 import { join } from "node:path";
-import { evaluate, type Metrics } from "./evaluate.ts";
+import type { Metrics } from "./evaluate.ts";
 import { regionNetwork } from "./network.ts";
 import type { CoarseOptions } from "./options.ts";
-import { openSlices, type RunRequest } from "./pipeline.ts";
+import { openSlices, scoreTest, type RunRequest } from "./pipeline.ts";
 import { predictSlices } from "./predict.ts";
 import { saveFacts, type RunFacts } from "./run.ts";
 import { wholeSlices } from "./sample.ts";
@@ -13,18 +13,21 @@ import { regionStage } from "./stages.ts";
 import { classFrequencies, train, type TrainJob } from "./train.ts";
 
 export interface RegionRun {
-  folder: string;
   facts: RunFacts;
   metrics: Metrics;
 }
 
 /**
- * Trains the region network in <folder>/ablation/region with the coarse network's settings on `images` slices in all,
+ * Trains the region network in `folder` with the coarse network's settings on `images` slices in all,
  * predicts the test cases and scores them.
  */
-export async function regionRun(request: RunRequest, full: RunFacts, images: number): Promise<RegionRun> {
+export async function regionRun(
+  request: RunRequest,
+  full: RunFacts,
+  images: number,
+  folder: string,
+): Promise<RegionRun> {
   const { mode, options } = request;
-  const folder = join(request.folder, "ablation", "region");
   const cache = await openSlices({ ...request, folder, cacheBeside: request.folder }, options.coarse.size);
   try {
     const stage = regionStage;
@@ -50,17 +53,9 @@ export async function regionRun(request: RunRequest, full: RunFacts, images: num
       { cache, ids, folder: predictions, batch: settings.batch, mode },
       options.keepLargest,
     );
-    const { metrics } = await evaluate({
-      reference: cache.index.dataset.root,
-      predictions,
-      ids,
-      out: folder,
-      split: full.split.overfit ? "overfit" : "test",
-      dataset: cache.index.dataset.name === "kits19" ? "kits19" : "kits",
-      progress: mode,
-    });
+    const { metrics } = await scoreTest(cache, full.split, predictions, folder, mode);
     await saveFacts(folder, { ...facts, status: "finished", finished: new Date().toISOString() });
-    return { folder, facts, metrics };
+    return { facts, metrics };
   } finally {
     cache.close();
   }

@@ -87,8 +87,20 @@ export async function forgetLog(folder: string, stages: readonly string[]): Prom
   const path = join(folder, "log.jsonl");
   if (!existsSync(path)) return;
   const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
-  const kept = lines.filter((line) => !stages.includes((JSON.parse(line) as { stage: string }).stage));
+  const kept = lines.filter((line) => {
+    const stage = stageOf(line);
+    return stage !== null && !stages.includes(stage);
+  });
   await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(""));
+}
+
+/** The stage of a log line; null for one that a killed run left unfinished. */
+function stageOf(line: string): string | null {
+  try {
+    return (JSON.parse(line) as { stage: string }).stage;
+  } catch {
+    return null;
+  }
 }
 
 /** The first free of `base`, `base-2`, `base-3`, ... */

@@ -93,7 +93,8 @@ export interface GeneratorLossOptions extends Pick<
  * plus cross entropy weighted by difficulty plus `adversarialWeight` times the binary cross entropy of "a label".
  * `image`: [N, CIN, H, W]. `logits`: one [N, C, H, W] per scale. `labels`: [N, H, W] i32 or u32 below C.
  * `discriminators`: one per scale, from [N, CIN + C, H, W], image and softmax, to logits [N, 1, H, W]; their weights
- * get no gradients; null for a scale that has none. Throws OptionError unless there is one per scale, ShapeError for shapes that do not fit.
+ * get no gradients; null for a scale that has none. Throws OptionError unless there is one per scale, ShapeError for
+ * shapes that do not fit.
  */
 export function generatorLoss(
   image: Tensor,
