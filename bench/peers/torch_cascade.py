@@ -470,11 +470,14 @@ def run_cascade(data, split, options, seed, log=print):
         if stage == "masses":  # the tumor stage validates, and may train, with these
             wanted = everyone if options["tumor"]["predictedRois"] > 0 else split["val"] + split["test"]
         masks[stage] = {c: predict_stage(net, data, options, stage, c, predicted[c]) for c in wanted}
-    record["cases"] = {"coarse": {}, "cascade": {}}
+    record["cases"] = {"coarse": {}, "cascade": {}, "joined": {}}
     for c in split["test"]:
         labels = keep_largest(compose(*(masks[s][c] for s in STAGES)), keep)
-        record["cases"]["coarse"][c] = scores(coarse[c], data.labels[c])
-        record["cases"]["cascade"][c] = scores(labels, data.labels[c])
+        either = masks["masses"][c] | (coarse[c] > 1)
+        tumor = predict_stage(net, data, options, "tumor", c, case_rois(either, roi))
+        joined = keep_largest(compose(masks["kidney"][c] | (coarse[c] > 0), either, tumor), keep)
+        for method, found in (("coarse", coarse[c]), ("cascade", labels), ("joined", joined)):
+            record["cases"][method][c] = scores(found, data.labels[c])
     record["mean"] = {k: means(v) for k, v in record["cases"].items()}
     return record
 

@@ -77,14 +77,20 @@ function buildGenerator(
   return generator;
 }
 
+/**
+ * One pass runs the discriminators of all scales, which saves small launches; apart from each other only where one of
+ * them judges two scales.
+ */
 function buildDiscriminators(stage: string, options: FineOptions, seed: number): Discriminator[] {
-  const count = { all: options.scales, last: 1, none: 0 }[options.discriminators];
-  return Array.from({ length: count }, (_, k) => {
+  const total = { all: options.scales, last: 1, none: 0 }[options.discriminators];
+  const counts = options.sharedLastDiscriminator ? Array<number>(total).fill(1) : total > 0 ? [total] : [];
+  return counts.map((count, k) => {
     const discriminator = new Discriminator({
       inChannels: options.channels + 2,
       width: options.discriminatorWidth,
       depth: options.discriminatorDepth,
       dropout: options.discriminatorDropout,
+      count,
       rng: new Rng(seed, `${stage} discriminator ${k} init`),
     });
     if (options.init === "normal") initNormal(discriminator, new Rng(seed, `${stage} discriminator ${k} init normal`));
@@ -100,7 +106,7 @@ function discriminatorStep(
   adam: Adam,
   { discriminatorInput }: FineOptions,
 ): MultiScaleLoss<object> {
-  const judged = logits.slice(0, discriminators.length);
+  const judged = logits.slice(0, countOf(discriminators));
   const d = discriminatorLoss(image, judged, labels, discriminators, { input: discriminatorInput });
   backward(d.loss);
   adam.step();
@@ -128,9 +134,14 @@ function generatorStep(
   return g;
 }
 
-/** The discriminator of each trained scale in the network's part, null where there is none. */
+function countOf(discriminators: readonly Discriminator[]): number {
+  return discriminators.reduce((n, { count }) => n + count, 0);
+}
+
+/** The discriminators of all trained scales in the network's part, null where there is none. */
 function criticsOf(discriminators: readonly Discriminator[], options: FineOptions): (Discriminator | null)[] {
-  const critics = Array.from({ length: options.scales }, (_, k) => discriminators[k] ?? null);
+  const none = Array<null>(options.scales - countOf(discriminators)).fill(null);
+  const critics = [...discriminators, ...none];
   if (options.sharedLastDiscriminator && critics.length > 1) critics[critics.length - 1] = critics.at(-2)!;
   return critics;
 }

@@ -40,7 +40,7 @@ export interface Terms {
 export interface Network {
   /** Logits of full resolution, [N, C, size, size]. */
   readonly model: SegmentationModel;
-  /** One per judged scale, from full resolution down; empty without adversarial training. */
+  /** Together one per judged scale, from full resolution down; empty without adversarial training. */
   readonly discriminators: readonly Discriminator[];
   readonly size: number;
   readonly channels: number;

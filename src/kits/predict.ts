@@ -3,6 +3,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { concat, noGrad, step } from "../index.ts";
+import { setTraining } from "../nn/index.ts";
+import type { Discriminator } from "../nn/models/index.ts";
 import type { SliceCache } from "./cache.ts";
 import { composeLabels } from "./compose.ts";
 import { roiCropper, type RoiCropper } from "./crop.ts";
@@ -119,6 +121,8 @@ async function eachCase(
 ): Promise<void> {
   await mkdir(job.folder, { recursive: true });
   network.setTraining(false);
+  const critic = network.discriminators[0]?.alone(0) ?? null; // that of full resolution
+  if (critic) setTraining(critic, false);
   const total = job.ids.reduce((n, id) => n + rois[id].filter(Boolean).length, 0);
   const crop = roiCropper(job.cache.size, network.size);
   const progress = startProgress({ label, total, mode: job.mode });
@@ -126,7 +130,7 @@ async function eachCase(
     for (const id of job.ids) {
       await work(id, async (use) => {
         for (const group of groupsOf(rois[id], job.batch)) {
-          await predictGroup(network, crop, job, id, group, rois[id], use);
+          await predictGroup(network, critic, crop, job, id, group, rois[id], use);
           progress.increment(group.length, { case: id });
         }
       });
@@ -145,6 +149,7 @@ function groupsOf(rois: CaseRois, batch: number): number[][] {
 /** Runs one group; the batch is always full, the rest of it zeros, since each batch size has its own pipelines. */
 async function predictGroup(
   network: Network,
+  critic: Discriminator | null,
   crop: RoiCropper,
   { cache, batch }: PredictJob,
   id: string,
@@ -152,7 +157,7 @@ async function predictGroup(
   rois: CaseRois,
   use: Use,
 ): Promise<void> {
-  const { size, channels, model, discriminators } = network;
+  const { size, channels, model } = network;
   const plane = size * size;
   const images = new Float32Array(batch * plane);
   const [slice, cut] = [new Uint8Array(cache.size ** 2), new Uint8Array(plane)];
@@ -166,8 +171,7 @@ async function predictGroup(
     noGrad(async () => {
       const image = imagesOf({ images, count: batch, labels: new Int32Array(0) }, size, channels);
       const p = network.probabilities(model.forward(image));
-      const c = discriminators.length > 0 ? discriminators[0].confidence(concat([image, p], 1)) : null;
-      return Promise.all([p.read(), c?.read()]);
+      return Promise.all([p.read(), critic?.confidence(concat([image, p], 1)).read()]);
     }),
   );
   const classPlanes = probabilities.length / batch;

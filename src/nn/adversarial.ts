@@ -19,7 +19,7 @@
 import { noGrad } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { add, equal, greater, less, mul } from "../kernels/binary.ts";
-import { concat, reshape } from "../kernels/layout.ts";
+import { concat, reshape, split } from "../kernels/layout.ts";
 import { bceWithLogits } from "../kernels/loss/bce.ts";
 import { crossEntropy } from "../kernels/loss/crossEntropy.ts";
 import { dice } from "../kernels/loss/dice.ts";
@@ -36,6 +36,12 @@ import { sameShape, showShape } from "../shape.ts";
 import { arange, ones, zeros, type Tensor } from "../tensor.ts";
 import { frozen } from "./frozen.ts";
 import type { Layer } from "./module.ts";
+
+/**
+ * A discriminator, from [N, CIN + C, H, W], image and softmax, to logits [N, 1, H, W]; or with `count`, as many of them
+ * side by side, for as many scales: from [N, count * (CIN + C), H, W] to [N, count, H, W].
+ */
+export type Critic = Layer & { readonly count?: number };
 
 /** A loss over all scales: what is differentiated, and per scale what is worth logging. */
 export interface MultiScaleLoss<Terms> {
@@ -92,27 +98,35 @@ export interface GeneratorLossOptions extends Pick<
  * The segmentation network's loss (equations 1 to 4), summed over the scales: Dice over the batch, background included,
  * plus cross entropy weighted by difficulty plus `adversarialWeight` times the binary cross entropy of "a label".
  * `image`: [N, CIN, H, W]. `logits`: one [N, C, H, W] per scale. `labels`: [N, H, W] i32 or u32 below C.
- * `discriminators`: one per scale, from [N, CIN + C, H, W], image and softmax, to logits [N, 1, H, W]; their weights
- * get no gradients; null for a scale that has none. Throws OptionError unless there is one per scale, ShapeError for
- * shapes that do not fit.
+ * `discriminators`: one per scale in all; their weights get no gradients; null for a scale that has none. Throws
+ * OptionError unless there is one per scale, ShapeError for shapes that do not fit.
  */
 export function generatorLoss(
   image: Tensor,
   logits: readonly Tensor[],
   labels: Tensor,
-  discriminators: readonly (Layer | null)[],
+  discriminators: readonly (Critic | null)[],
   options: GeneratorLossOptions = {},
 ): MultiScaleLoss<GeneratorTerms> {
   check("generatorLoss", image, logits, labels, discriminators);
   const { segmentation = logits } = options;
   if (segmentation !== logits) check("generatorLoss", image, segmentation, labels, discriminators);
-  const scales = logits.map((z, k) => {
-    const critic = discriminators[k];
-    return critic
-      ? judgedTerms(image, z, segmentation[k], labels, frozen(critic), options)
-      : plainTerms(segmentation[k], labels, options);
+  const critics = discriminators.map((critic) => critic && frozen(critic));
+  const judged = judge(critics, (k) => [image, softmax(logits[k], 1)]);
+  const scales = segmentation.map((z, k) => {
+    const verdict = judged[k];
+    return verdict ? judgedTerms(verdict, z, labels, options) : plainTerms(z, labels, options);
   });
   return summed(scales);
+}
+
+/** What each scale's discriminator says of `input(scale)`, channels one after another: logits [N, 1, H, W], or null. */
+function judge(critics: readonly (Critic | null)[], input: (scale: number) => readonly Tensor[]): (Tensor | null)[] {
+  let scale = 0;
+  return critics.flatMap((critic) => {
+    const scales = Array.from({ length: critic?.count ?? 1 }, () => scale++);
+    return critic ? split(critic.forward(concat(scales.flatMap(input), 1)), 1, 1) : [null];
+  });
 }
 
 function plainTerms(logits: Tensor, labels: Tensor, { smooth = 1e-5 }: GeneratorLossOptions): GeneratorTerms {
@@ -122,11 +136,9 @@ function plainTerms(logits: Tensor, labels: Tensor, { smooth = 1e-5 }: Generator
 }
 
 function judgedTerms(
-  image: Tensor,
-  judgedLogits: Tensor,
+  judged: Tensor,
   logits: Tensor,
   labels: Tensor,
-  discriminator: Layer,
   {
     adversarialWeight = 0.05,
     difficulty = true,
@@ -136,7 +148,6 @@ function judgedTerms(
     smooth,
   }: GeneratorLossOptions,
 ): GeneratorTerms {
-  const judged = discriminator.forward(concat([image, softmax(judgedLogits, 1)], 1));
   const confidence = sigmoid(judged);
   const plain = dice(logits, labels, { activation: "softmax", smooth: smooth ?? 1e-5 });
   const ce = difficulty
@@ -165,19 +176,19 @@ export function discriminatorLoss(
   image: Tensor,
   logits: readonly Tensor[],
   labels: Tensor,
-  discriminators: readonly Layer[],
+  discriminators: readonly Critic[],
   { input = "softmax" }: DiscriminatorLossOptions = {},
 ): MultiScaleLoss<DiscriminatorTerms> {
   check("discriminatorLoss", image, logits, labels, discriminators);
-  const truth = concat([image, oneHot(labels, logits[0].shape[1])], 1);
+  const truth = oneHot(labels, logits[0].shape[1]);
   const shown = (z: Tensor) => (input === "softmax" ? softmax(z.detach(), 1) : z.detach());
-  const scales = logits.map((z, k) => discriminatorTerms(truth, concat([image, shown(z)], 1), discriminators[k]));
-  return summed(scales);
+  // Two passes, not one over both: batch normalisation sees labels and predictions apart, as in the generator's part.
+  const onLabels = judge(discriminators, () => [image, truth]);
+  const onPredictions = judge(discriminators, (k) => [image, shown(logits[k])]);
+  return summed(onLabels.map((onLabel, k) => discriminatorTerms(onLabel!, onPredictions[k]!)));
 }
 
-function discriminatorTerms(truth: Tensor, predicted: Tensor, discriminator: Layer): DiscriminatorTerms {
-  // Two passes, not one over both: batch normalisation sees labels and predictions apart, as in the generator's part.
-  const [onLabel, onPrediction] = [discriminator.forward(truth), discriminator.forward(predicted)];
+function discriminatorTerms(onLabel: Tensor, onPrediction: Tensor): DiscriminatorTerms {
   const label = bceWithLogits(onLabel, ones(onLabel.shape));
   const prediction = bceWithLogits(onPrediction, zeros(onPrediction.shape));
   return {
@@ -212,12 +223,12 @@ function check(
   image: Tensor,
   logits: readonly Tensor[],
   labels: Tensor,
-  discriminators: readonly (Layer | null)[],
+  discriminators: readonly (Critic | null)[],
 ): void {
-  if (logits.length === 0 || discriminators.length !== logits.length) {
+  const count = discriminators.reduce((n, critic) => n + (critic?.count ?? 1), 0);
+  if (logits.length === 0 || count !== logits.length) {
     throw new OptionError(
-      `${op}: needs one discriminator for each scale of logits, at least one, ` +
-        `got ${discriminators.length} for ${logits.length}`,
+      `${op}: needs one discriminator for each scale of logits, at least one, got ${count} for ${logits.length}`,
     );
   }
   const [n, , h, w] = image.shape;

@@ -12,6 +12,7 @@ import {
   randn,
   step,
   tensor,
+  zeros,
   type Tensor,
 } from "../../src/index.ts";
 
@@ -84,5 +85,56 @@ describe("discriminatorLoss", () => {
     const [a, b] = [soft.scales[0], raw.scales[0]];
     expect(await a.label.item()).toBe(await b.label.item());
     expect(Math.abs((await a.prediction.item()) - (await b.prediction.item()))).toBeGreaterThan(1e-3);
+  });
+});
+
+describe("discriminators side by side", () => {
+  const together = () => new nn.Discriminator({ inChannels: 3, width: 4, depth: 2, dropout: 0, count: 2, rng: new Rng(5, "d") });
+
+  test("judge, learn and teach as the same ones apart do", async () => {
+    const [grouped, y, x] = [together(), labels(), image()];
+    const apart = [grouped.alone(0), grouped.alone(1)];
+    const run = async (critics: readonly nn.Discriminator[]) => {
+      const scales = [logits(2), logits(3)];
+      const { d, g } = await step(() => {
+        const d = nn.discriminatorLoss(x, scales, y, critics);
+        backward(d.loss);
+        const g = nn.generatorLoss(x, scales, y, critics);
+        backward(g.loss);
+        return { d, g };
+      });
+      const terms = [...d.scales, ...g.scales].flatMap((t) => Object.values(t) as Tensor[]);
+      const weights = nn.namedParameters(critics).map(async ([name, t]) => ({
+        name: name.replace(/^\d+\./, ""),
+        grad: [...(await t.grad!.read())],
+      }));
+      return {
+        terms: await read([d.loss, g.loss, ...terms]),
+        logits: await Promise.all(scales.map(async (z) => [...(await z.grad!.read())])),
+        weights: await Promise.all(weights),
+      };
+    };
+    const [a, b] = [await run([grouped]), await run(apart)];
+    expect(a.terms.length).toBe(2 + 2 * 6 + 2 * 6);
+    // sums in another order: a few units in the last place of f32
+    const close = (u: readonly number[], v: readonly number[]) => {
+      const scale = Math.max(...v.map(Math.abs));
+      expect(u.length).toBe(v.length);
+      expect(Math.max(...u.map((value, i) => Math.abs(value - v[i])))).toBeLessThan(2e-5 * scale);
+    };
+    close(a.terms, b.terms);
+    a.logits.forEach((grad, k) => close(grad, b.logits[k]));
+    for (const { name, grad } of a.weights) {
+      const parts = b.weights.filter((w) => w.name === name);
+      expect(parts.length).toBe(2);
+      close(grad, parts.flatMap((w) => w.grad));
+    }
+  });
+
+  test("have each the weights of one, and alone() names what there is", () => {
+    const four = new nn.Discriminator({ inChannels: 5, count: 4, rng: new Rng(0, "d") });
+    expect(nn.parameterCount(four)).toBe(4 * 5_923_617);
+    expect(() => together().alone(2)).toThrow("alone: the index must be 0 to 1, got 2");
+    expect(() => together().forward(zeros([1, 3, 16, 16]))).toThrow("Discriminator: x must be [N, 6, H, W]");
   });
 });
