@@ -3,8 +3,9 @@
 export { init, close, type InitOptions } from "./gpu/device.ts";
 export type { AdapterInfo } from "./gpu/adapter.ts";
 export { step, keep, flush } from "./scope.ts";
+export { compile, type CompiledStep, type CompileOptions, type StepInputs } from "./compile.ts";
 export { Tensor, tensor, hostTensor, empty, full, zeros, ones, arange } from "./tensor.ts";
-export type { Dtype, NestedNumbers, TensorOptions } from "./tensor.ts";
+export type { Dtype, HostTensor, NestedNumbers, TensorOptions } from "./tensor.ts";
 export type { Shape } from "./shape.ts";
 export { record, backward, noGrad, type Backward } from "./autograd.ts";
 export { Rng } from "./random.ts";

@@ -4,7 +4,7 @@
 import { GpuError } from "./errors.ts";
 import { gpu } from "./gpu/device.ts";
 import type { BufferPool } from "./gpu/pool.ts";
-import { currentProgram, emptyProgram, recordInto, runProgram } from "./gpu/program.ts";
+import { currentProgram, emptyProgram, recordInto, runProgram, type Program } from "./gpu/program.ts";
 import type { Buffer, Storage } from "./gpu/storage.ts";
 
 interface Scope {
@@ -87,11 +87,21 @@ export async function flush(): Promise<void> {
   const here = scope;
   const program = recordInto(emptyProgram());
   const created = here.created;
-  const run = tail.then(() => runProgram(program, "all"));
-  tail = run.catch(() => {});
+  const run = inOrder(() => runProgram(program, "all"));
   if (!here.isStep) here.created = new Set();
   await run;
   if (!here.isStep) handOver(created);
+}
+
+/** What a step has recorded when its function has ended. */
+export interface Recording {
+  readonly program: Program;
+  /** Storages made in the step. */
+  readonly created: ReadonlySet<Storage>;
+  /** Those of them that outlive it. */
+  readonly survivors: ReadonlySet<Storage>;
+  /** Those that outlive it by keep() or as gradients of tensors from outside, not by being returned. */
+  readonly held: ReadonlySet<Storage>;
 }
 
 /**
@@ -100,26 +110,52 @@ export async function flush(): Promise<void> {
  * replaced or cleared; all other tensors made in the step end with it. Resolves when the work is submitted, not when it
  * is done. Throws GpuError when called inside another step.
  */
-export async function step<T>(fn: () => T | Promise<T>): Promise<T> {
-  if (scope.isStep) throw new GpuError("step: another step is still running; await it first, steps do not nest");
-  await flush();
+export function step<T>(fn: () => T | Promise<T>): Promise<T> {
+  return inStep(fn, ({ program, survivors }) => runProgram(program, survivors));
+}
+
+/** A step whose recording is run by `run`, which must give a buffer to every survivor. */
+export async function inStep<T>(
+  fn: () => T | Promise<T>,
+  run: (recording: Recording, result: T) => Promise<void>,
+): Promise<T> {
+  await settle();
   const outer = scope;
   const inner = (scope = newScope(true));
   const outerProgram = recordInto(emptyProgram());
   let survivors = new Set<Storage>();
   try {
     const result = await fn();
-    survivors = new Set([...inner.kept, ...storagesIn(result), ...inner.gradients.flatMap((slot) => slot() ?? [])]);
-    const program = recordInto(emptyProgram());
-    const run = tail.then(() => runProgram(program, survivors));
-    tail = run.catch(() => {});
-    await run;
+    const held = new Set([...inner.kept, ...inner.gradients.flatMap((slot) => slot() ?? [])]);
+    survivors = new Set([...held, ...storagesIn(result)]);
+    const recording = { program: recordInto(emptyProgram()), created: inner.created, survivors, held };
+    await inOrder(() => run(recording, result));
     return result;
   } finally {
     recordInto(outerProgram);
     scope = outer;
     endStep(inner, survivors);
   }
+}
+
+/** Runs what was recorded outside steps, before a step begins. */
+async function settle(): Promise<void> {
+  if (scope.isStep) throw new GpuError("step: another step is still running; await it first, steps do not nest");
+  await flush();
+}
+
+/** Runs `work` after all that was submitted before. */
+function inOrder(work: () => Promise<void>): Promise<void> {
+  const run = tail.then(work);
+  tail = run.catch(() => {});
+  return run;
+}
+
+/** Runs `work`, which makes `created`, as a step that records nothing. Throws GpuError inside another step. */
+export async function replayStep(created: readonly Storage[], work: () => Promise<void>): Promise<void> {
+  await settle();
+  await inOrder(work);
+  handOver(created);
 }
 
 function endStep(inner: Scope, survivors: ReadonlySet<Storage>): void {

@@ -14,6 +14,13 @@ export type Dtype = "f32" | "i32" | "u32";
 
 const ARRAYS = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
 
+/** A tensor's values on the host, row-major. */
+export interface HostTensor {
+  readonly shape: Shape;
+  readonly dtype: Dtype;
+  readonly data: HostData;
+}
+
 /** An n-dimensional array on the GPU, row-major. Made by tensor(), zeros() and the operations, not by `new`. */
 export class Tensor {
   readonly shape: Shape;

@@ -7,7 +7,8 @@ RUN is the folder of a finished run: settings, data and split are those of its r
 and masses on full slices; MSALDS-UNets then segment kidney, masses and tumor in regions of interest (ROIs) cut from finer
 slices; the masks are composed and the largest components kept. Seeds change weights, sampling and augmentation, not the
 split. Dice is per case, in 3-D, on the scan's own grid: kidney = any label, masses = labels 2 and 3, tumor = label 2;
-the coarse network alone takes every mass for a tumor. Needs torch, numpy, scipy and nibabel.
+the coarse network alone takes every mass for a tumor. "regions" and "join" are the two uses of the coarse masks
+(option coarseMasks), from the same networks. Needs torch, numpy, scipy and nibabel.
 """
 import argparse
 import copy
@@ -470,13 +471,13 @@ def run_cascade(data, split, options, seed, log=print):
         if stage == "masses":  # the tumor stage validates, and may train, with these
             wanted = everyone if options["tumor"]["predictedRois"] > 0 else split["val"] + split["test"]
         masks[stage] = {c: predict_stage(net, data, options, stage, c, predicted[c]) for c in wanted}
-    record["cases"] = {"coarse": {}, "cascade": {}, "joined": {}}
+    record["cases"] = {"coarse": {}, "regions": {}, "join": {}}
     for c in split["test"]:
         labels = keep_largest(compose(*(masks[s][c] for s in STAGES)), keep)
         either = masks["masses"][c] | (coarse[c] > 1)
         tumor = predict_stage(net, data, options, "tumor", c, case_rois(either, roi))
         joined = keep_largest(compose(masks["kidney"][c] | (coarse[c] > 0), either, tumor), keep)
-        for method, found in (("coarse", coarse[c]), ("cascade", labels), ("joined", joined)):
+        for method, found in (("coarse", coarse[c]), ("regions", labels), ("join", joined)):
             record["cases"][method][c] = scores(found, data.labels[c])
     record["mean"] = {k: means(v) for k, v in record["cases"].items()}
     return record

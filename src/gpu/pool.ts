@@ -46,6 +46,30 @@ export class BufferPool {
     this.free.splice(this.lowerBound(buffer.capacity, buffer.id), 0, buffer);
   }
 
+  /** A buffer of just `bytes`, a multiple of 4, that is never recycled: destroy() gives it back. */
+  reserve(bytes: number): Buffer {
+    const buffer = this.create(bytes);
+    this.usedBytes += buffer.capacity;
+    return buffer;
+  }
+
+  /** Frees the memory of a reserved buffer. */
+  destroy(buffer: Buffer): void {
+    this.usedBytes -= buffer.capacity;
+    this.dispose(buffer);
+  }
+
+  /** Frees all memory that is not handed out. */
+  trim(): void {
+    for (const buffer of this.free.splice(0)) this.dispose(buffer);
+  }
+
+  private dispose(buffer: Buffer): void {
+    buffer.gpu.destroy();
+    this.allocatedBytes -= buffer.capacity;
+    this.bufferCount--;
+  }
+
   private create(size: number): Buffer {
     const limit = this.device.limits.maxBufferSize;
     if (size > limit)

@@ -7,7 +7,7 @@ import { gpu, throwFault, type Gpu } from "./device.ts";
 import { MAX_WORKGROUPS, type Grid } from "./grid.ts";
 import { bindingsOf, pipelineKey, type BufferName, type ConstName, type Consts, type KernelName } from "./kernel.ts";
 import { runProfiled, profiling } from "./profile.ts";
-import type { Storage } from "./storage.ts";
+import type { Buffer, Storage } from "./storage.ts";
 import { waitFor } from "./wait.ts";
 
 /** Values on the host, as they are uploaded. */
@@ -111,27 +111,37 @@ export async function runProgram(program: Program, survivors: ReadonlySet<Storag
   await Promise.all(program.calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
   if (g.lastSubmit) await waitFor(g.lastSubmit, g.info.software);
   const { groups, ended } = allocate(g, program, survivors);
-  for (const { storage, data } of program.uploads) writeStorage(g, storage, data());
+  for (const { storage, data } of program.uploads) writeBuffer(g, storage.buffer!, data());
   for (const storage of ended) storage.buffer = null;
   const pipelines = program.calls.map((c) => g.pipelines.get(c.key)!);
-  if (profiling()) await runProfiled(g, program.calls, pipelines, groups);
-  else submit(g, program.calls, pipelines, groups);
+  await submitCalls(g, program.calls, pipelines, groups);
   g.lastSubmit = g.device.queue.onSubmittedWorkDone();
 }
 
+/** Bytes to copy from the start of one buffer to the start of another. */
+export interface Copy {
+  readonly from: Buffer;
+  readonly to: Buffer;
+  readonly bytes: number;
+}
+
 /**
- * One encoder, one pass, one submit. A validation error drops the submit whole: it
- * becomes the fault that the next call throws.
+ * One encoder, one pass, then `copies`, one submit; while profiling, each call in a timed pass of its own. A validation
+ * error drops the submit whole: it becomes the fault that the next call throws.
  */
-function submit(
+export async function submitCalls(
   g: Gpu,
   calls: readonly KernelCall[],
   pipelines: readonly GPUComputePipeline[],
   groups: readonly GPUBindGroup[],
-): void {
+  copies: readonly Copy[] = [],
+): Promise<void> {
+  const profiled = profiling();
+  if (profiled) await runProfiled(g, calls, pipelines, groups);
   g.device.pushErrorScope("validation");
   const encoder = g.device.createCommandEncoder();
-  encode(encoder, calls, pipelines, groups);
+  if (!profiled) encode(encoder, calls, pipelines, groups);
+  for (const { from, to, bytes } of copies) encoder.copyBufferToBuffer(from.gpu, 0, to.gpu, 0, bytes);
   g.device.queue.submit([encoder.finish()]);
   g.lastCheck = g.device.popErrorScope().then(async (error) => {
     if (error)
@@ -174,8 +184,8 @@ function encode(
   pass.end();
 }
 
-function writeStorage(g: Gpu, storage: Storage, data: HostData): void {
-  g.device.queue.writeBuffer(storage.buffer!.gpu, 0, data.buffer, data.byteOffset, data.byteLength);
+export function writeBuffer(g: Gpu, buffer: Buffer, data: HostData): void {
+  g.device.queue.writeBuffer(buffer.gpu, 0, data.buffer, data.byteOffset, data.byteLength);
 }
 
 /**
@@ -215,14 +225,19 @@ function bindGroup(g: Gpu, call: KernelCall): GPUBindGroup {
   for (const s of call.buffers) key += `|${s.buffer!.id}:${s.bytes}`;
   let group = g.bindGroups.get(key);
   if (group) return group;
-  const entries = bindingsOf(call.kernel).map((b, binding) => {
-    const { buffer, bytes } = call.buffers[binding];
-    // arrayLength follows the bound size: exact for scalars, up to the next vector for vec4 (buffers are padded).
-    const size = b.element.startsWith("vec4") ? Math.ceil(bytes / 16) * 16 : bytes;
-    return { binding, resource: { buffer: buffer!.gpu, size } };
-  });
-  group = g.device.createBindGroup({ label: call.kernel, layout: g.pipelines.layout(call.kernel).group, entries });
+  group = createBindGroup(g, call, (s) => s.buffer!);
   if (g.bindGroups.size >= BIND_GROUP_CACHE) g.bindGroups.clear();
   g.bindGroups.set(key, group);
   return group;
+}
+
+/** The bind group of a call whose storages lie in the buffers that `bufferOf` tells. */
+export function createBindGroup(g: Gpu, call: KernelCall, bufferOf: (storage: Storage) => Buffer): GPUBindGroup {
+  const entries = bindingsOf(call.kernel).map((b, binding) => {
+    const storage = call.buffers[binding];
+    // arrayLength follows the bound size: exact for scalars, up to the next vector for vec4 (buffers are padded).
+    const size = b.element.startsWith("vec4") ? Math.ceil(storage.bytes / 16) * 16 : storage.bytes;
+    return { binding, resource: { buffer: bufferOf(storage).gpu, size } };
+  });
+  return g.device.createBindGroup({ label: call.kernel, layout: g.pipelines.layout(call.kernel).group, entries });
 }

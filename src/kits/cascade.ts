@@ -204,11 +204,25 @@ async function predictedRegions(run: Cascade, stage: FineStage): Promise<Record<
   for (const id of casesOf(run.split)) {
     const path = join(stageFolder(folder, before), `${id}.nii.gz`);
     if (!existsSync(path)) continue;
-    const { data, header } = await readLabels(path);
+    const { data, header } = before === "masses" ? await maskOf(run, before, id) : await readLabels(path);
     const rule = before === "masses" ? { inside: [1] } : { minArea: run.options.roi.minArea };
     out[id] = rois(run, stage, data, header.shape, rule);
   }
   return out;
+}
+
+/** The coarse network's labels of what a fine network looks for. */
+const coarseLabels: Readonly<Partial<Record<StageName, readonly number[]>>> = { kidney: [1, 2], masses: [2] };
+
+/** The mask of a fine network, joined with the coarse one's where the run says so. */
+async function maskOf({ folder, options }: Cascade, stage: StageName, id: string) {
+  const mask = await readLabels(join(stageFolder(folder, stage), `${id}.nii.gz`));
+  const labels = coarseLabels[stage];
+  if (options.coarseMasks === "join" && options.roi.from === "coarse" && labels) {
+    const coarse = await readLabels(join(stageFolder(folder, "coarse"), `${id}.nii.gz`));
+    coarse.data.forEach((label, i) => labels.includes(label) && (mask.data[i] = 1));
+  }
+  return mask;
 }
 
 function wholeRegions({ fine, split }: Cascade): Record<string, CaseRois> {
@@ -233,13 +247,14 @@ function rois(
 }
 
 /** Labels of the test cases from the masks of the three stages; a stage that was left out has an empty mask. */
-async function compose({ split, fine, folder, options }: Cascade): Promise<void> {
+async function compose(run: Cascade): Promise<void> {
+  const { split, fine, folder, options } = run;
   for (const id of split.test) {
     const { geometry } = fine.caseById(id);
     const voxels = geometry.shape[0] * geometry.shape[1] * geometry.shape[2];
-    const mask = async (stage: string): Promise<Uint8Array> => {
+    const mask = async (stage: StageName): Promise<Uint8Array> => {
       const path = join(stageFolder(folder, stage), `${id}.nii.gz`);
-      return existsSync(path) ? (await readLabels(path)).data : new Uint8Array(voxels);
+      return existsSync(path) ? (await maskOf(run, stage, id)).data : new Uint8Array(voxels);
     };
     const [kidney, masses, tumor] = [await mask("kidney"), await mask("masses"), await mask("tumor")];
     const labels = composeLabels({ kidney, masses, tumor }) as Uint8Array<ArrayBuffer>;

@@ -1,7 +1,7 @@
 // An MSALDS-UNet and its discriminators in training: the discriminators' step, then the network's, on one batch.
 // Source: Zheng et al., section 2.2; the options are the places where the authors' published code differs from the text.
 
-import { backward, stack, step, type Tensor } from "../index.ts";
+import { backward, compile, stack, type Tensor } from "../index.ts";
 import {
   Discriminator,
   MSALDSUNet,
@@ -18,10 +18,11 @@ import {
 import { Adam } from "../nn/optim.ts";
 import { Rng } from "../random.ts";
 import {
-  imagesOf,
-  labelsOf,
+  inputsOf,
   learningRate,
   softmaxHead,
+  withChannels,
+  type BatchTensors,
   type ClassFrequencies,
   type Network,
   type Terms,
@@ -38,6 +39,13 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
   const adam = new Adam(parameters(generator), { lr: options.lr });
   const adamD =
     discriminators.length > 0 ? new Adam(parameters(discriminators), { lr: options.discriminatorLr }) : null;
+  const trainStep = compile(({ images, labels }: BatchTensors) => {
+    const image = withChannels(images, channels);
+    const logits = generator.forward(image).slice(0, options.scales);
+    const d = adamD && discriminatorStep(image, logits, labels, discriminators, adamD, options);
+    const g = generatorStep(generator, image, logits, labels, discriminators, adam, options);
+    return packed(g, d);
+  });
   return {
     model: fullResolution(generator),
     ...softmaxHead,
@@ -53,14 +61,8 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
     get lr() {
       return adam.lr;
     },
-    trainStep: (batch) =>
-      step(() => {
-        const [image, labels] = [imagesOf(batch, size, channels), labelsOf(batch, size)];
-        const logits = generator.forward(image).slice(0, options.scales);
-        const d = adamD && discriminatorStep(image, logits, labels, discriminators, adamD, options);
-        const g = generatorStep(generator, image, logits, labels, discriminators, adam, options);
-        return packed(g, d);
-      }),
+    trainStep: (batch) => trainStep(inputsOf(batch, size)),
+    free: () => trainStep.free(),
   };
 }
 

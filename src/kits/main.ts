@@ -61,7 +61,7 @@ const mode = (text: string): ProgressMode => {
 const collect = (text: string, all: string[]): string[] => [...all, text];
 
 /** Flags that set one setting of the run. */
-const RUN_FLAGS = ["seed", "overfit", "keepLargest", "sourceSize"];
+const RUN_FLAGS = ["seed", "overfit", "keepLargest", "coarseMasks", "sourceSize"];
 /** Flags that set the same setting of every network, those of the fine networks, and the size of either. */
 const NETWORK_FLAGS = [
   "channels",
@@ -133,6 +133,7 @@ function commandLine(): Command {
     .option("--no-augment", "no rotation, mirror or noise")
     .option("--checkpoint-every <n>", "epochs between periodic checkpoints")
     .option("--keep-largest <n>", "components kept in a prediction; 0 keeps all")
+    .option("--coarse-masks <use>", "regions (as the paper), or join: kidney and masses are what either network finds")
     .option("--png", "also write every slice as PNG into the cache")
     .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
     .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")

@@ -8,17 +8,17 @@ import {
   assign,
   backward,
   cast,
+  compile,
+  concat,
   diceBce,
   diceCrossEntropy,
   greaterEqual,
-  hostTensor,
   mul,
   reshape,
   sigmoid,
   slice,
   softmax,
   stack,
-  step,
   tensor,
   type Tensor,
 } from "../index.ts";
@@ -52,6 +52,8 @@ export interface Network {
   readonly lr: number;
   /** One step of all optimisers; resolves when it is submitted. */
   trainStep(batch: Batch): Promise<Terms>;
+  /** Gives back the memory that training steps keep between them. */
+  free(): void;
   /** The loss of logits that a validation slice is judged by, without gradients. */
   loss(logits: Tensor, labels: Tensor): Tensor;
   /** The class of every pixel, [N, size, size]. */
@@ -71,24 +73,22 @@ export function learningRate(lr: number, { schedule, gamma, epochs, restartEvery
   return cosineAnnealingLR(lr, { tMax: epochs });
 }
 
-export function imagesOf({ images, count }: Batch, size: number, channels: number): Tensor {
-  if (channels === 1) return hostTensor([count, 1, size, size], "f32", () => images);
-  return hostTensor([count, channels, size, size], "f32", () => repeated(images, count, channels));
+/** A batch as the input of compiled steps. */
+export function inputsOf({ images, labels, count }: Batch, size: number) {
+  return {
+    images: { shape: [count, 1, size, size], dtype: "f32", data: images },
+    labels: { shape: [count, size, size], dtype: "i32", data: labels },
+  } as const;
 }
 
-/** Every image `channels` times in a row: grey as the red, green and blue that the paper's networks take. */
-function repeated(images: Float32Array<ArrayBuffer>, count: number, channels: number): Float32Array<ArrayBuffer> {
-  const plane = images.length / count;
-  const out = new Float32Array(images.length * channels);
-  for (let i = 0; i < count * channels; i++) {
-    const from = Math.floor(i / channels) * plane;
-    out.set(images.subarray(from, from + plane), i * plane);
-  }
-  return out;
+export interface BatchTensors {
+  readonly images: Tensor;
+  readonly labels: Tensor;
 }
 
-export function labelsOf({ labels, count }: Batch, size: number): Tensor {
-  return hostTensor([count, size, size], "i32", () => labels);
+/** Every image `channels` times: grey as the red, green and blue that the paper's networks take. */
+export function withChannels(images: Tensor, channels: number): Tensor {
+  return concat(Array<Tensor>(channels).fill(images), 1);
 }
 
 /** The coarse network: softmax over background, kidney and mass; Dice plus cross entropy. */
@@ -154,6 +154,13 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
   const { size, channels } = options;
   const rate = learningRate(options.lr, options);
   const adam = new Adam(parameters(model), { lr: options.lr });
+  const trainStep = compile(({ images, labels }: BatchTensors) => {
+    const loss = head.loss(model.forward(withChannels(images, channels)), labels);
+    backward(loss);
+    adam.step();
+    adam.zeroGrad();
+    return { names: ["loss"], values: stack([loss.detach()]) };
+  });
   return {
     model,
     ...head,
@@ -166,13 +173,7 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
     get lr() {
       return adam.lr;
     },
-    trainStep: (batch) =>
-      step(() => {
-        const loss = head.loss(model.forward(imagesOf(batch, size, channels)), labelsOf(batch, size));
-        backward(loss);
-        adam.step();
-        adam.zeroGrad();
-        return { names: ["loss"], values: stack([loss.detach()]) };
-      }),
+    trainStep: (batch) => trainStep(inputsOf(batch, size)),
+    free: () => trainStep.free(),
   };
 }

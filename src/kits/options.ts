@@ -111,6 +111,11 @@ export interface RunOptions {
   sourceSize: number;
   /** Connected components kept in a prediction, largest first; 0 keeps all. */
   keepLargest: number;
+  /**
+   * What the coarse masks are for: "regions" of interest alone, as in the paper; or to "join" those of the kidney and
+   * masses networks as well, so that a voxel counts which either of the two has found.
+   */
+  coarseMasks: "regions" | "join";
   roi: RoiSettings;
   coarse: CoarseOptions;
   kidney: FineOptions;
@@ -183,6 +188,7 @@ const rules: Readonly<Record<string, Rule>> = {
   overfit: flag,
   seed: whole(0, 0xffffffff),
   keepLargest: whole(0, 1000),
+  coarseMasks: oneOf("regions", "join"),
 };
 
 /** Settings that are checked where they are used. */

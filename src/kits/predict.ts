@@ -2,13 +2,12 @@
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { concat, noGrad, step } from "../index.ts";
+import { compile, concat, noGrad } from "../index.ts";
 import { setTraining } from "../nn/index.ts";
-import type { Discriminator } from "../nn/models/index.ts";
 import type { SliceCache } from "./cache.ts";
 import { composeLabels } from "./compose.ts";
 import { roiCropper, type RoiCropper } from "./crop.ts";
-import { imagesOf, type Network } from "./network.ts";
+import { withChannels, type BatchTensors, type Network } from "./network.ts";
 import { writeNifti } from "./nifti.ts";
 import { keepLargest } from "./postprocess.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
@@ -121,8 +120,7 @@ async function eachCase(
 ): Promise<void> {
   await mkdir(job.folder, { recursive: true });
   network.setTraining(false);
-  const critic = network.discriminators[0]?.alone(0) ?? null; // that of full resolution
-  if (critic) setTraining(critic, false);
+  const infer = inference(network);
   const total = job.ids.reduce((n, id) => n + rois[id].filter(Boolean).length, 0);
   const crop = roiCropper(job.cache.size, network.size);
   const progress = startProgress({ label, total, mode: job.mode });
@@ -130,15 +128,31 @@ async function eachCase(
     for (const id of job.ids) {
       await work(id, async (use) => {
         for (const group of groupsOf(rois[id], job.batch)) {
-          await predictGroup(network, critic, crop, job, id, group, rois[id], use);
+          await predictGroup(network, infer, crop, job, id, group, rois[id], use);
           progress.increment(group.length, { case: id });
         }
       });
     }
   } finally {
     progress.stop();
+    infer.free();
   }
 }
+
+/** Probabilities [N, C, size, size], and the confidence [N, 1, size, size] of the discriminator at full resolution. */
+function inference(network: Network) {
+  const critic = network.discriminators[0]?.alone(0);
+  if (critic) setTraining(critic, false);
+  return compile(({ images }: Pick<BatchTensors, "images">) =>
+    noGrad(() => {
+      const image = withChannels(images, network.channels);
+      const probabilities = network.probabilities(network.model.forward(image));
+      return { probabilities, confidence: critic ? critic.confidence(concat([image, probabilities], 1)) : null };
+    }),
+  );
+}
+
+type Inference = ReturnType<typeof inference>;
 
 /** The slices with a region, in groups of a batch. */
 function groupsOf(rois: CaseRois, batch: number): number[][] {
@@ -149,7 +163,7 @@ function groupsOf(rois: CaseRois, batch: number): number[][] {
 /** Runs one group; the batch is always full, the rest of it zeros, since each batch size has its own pipelines. */
 async function predictGroup(
   network: Network,
-  critic: Discriminator | null,
+  infer: Inference,
   crop: RoiCropper,
   { cache, batch }: PredictJob,
   id: string,
@@ -157,7 +171,7 @@ async function predictGroup(
   rois: CaseRois,
   use: Use,
 ): Promise<void> {
-  const { size, channels, model } = network;
+  const { size } = network;
   const plane = size * size;
   const images = new Float32Array(batch * plane);
   const [slice, cut] = [new Uint8Array(cache.size ** 2), new Uint8Array(plane)];
@@ -167,13 +181,8 @@ async function predictGroup(
     crop.image(slice, rois[s]!, cut);
     for (let p = 0; p < plane; p++) images[i * plane + p] = cut[p] / 255;
   });
-  const [probabilities, confidence] = await step(() =>
-    noGrad(async () => {
-      const image = imagesOf({ images, count: batch, labels: new Int32Array(0) }, size, channels);
-      const p = network.probabilities(model.forward(image));
-      return Promise.all([p.read(), critic?.confidence(concat([image, p], 1)).read()]);
-    }),
-  );
+  const made = await infer({ images: { shape: [batch, 1, size, size], dtype: "f32", data: images } });
+  const [probabilities, confidence] = await Promise.all([made.probabilities.read(), made.confidence?.read()]);
   const classPlanes = probabilities.length / batch;
   group.forEach((s, i) => {
     use(

@@ -4,11 +4,11 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
-import { noGrad, step } from "../index.ts";
+import { compile, noGrad } from "../index.ts";
 import { loadSafetensors, loadStateDict, saveSafetensors, stateDict } from "../nn/index.ts";
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
-import { imagesOf, labelsOf, type ClassFrequencies, type Network } from "./network.ts";
+import { inputsOf, withChannels, type BatchTensors, type ClassFrequencies, type Network } from "./network.ts";
 import type { TrainOptions } from "./options.ts";
 import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
 import { logLine } from "./run.ts";
@@ -116,6 +116,7 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
     }
   } finally {
     progress.stop();
+    network.free();
   }
   await loadNetwork(network, folder, name);
   const seconds = (performance.now() - started) / 1000;
@@ -216,19 +217,21 @@ async function validate(
   const { size, channels, model } = network;
   const regions = Object.entries(source.stage.regions);
   const counts = regions.map((): RegionCounts => ({ intersection: 0, reference: 0, prediction: 0 }));
+  const judge = compile(({ images, labels }: BatchTensors) =>
+    noGrad(() => {
+      const logits = model.forward(withChannels(images, channels));
+      return { value: network.loss(logits, labels), classes: network.classes(logits) };
+    }),
+  );
   let loss = 0;
   for (let i = 0; i < slices.length; i += batchSize) {
     const batch = readBatch(source, slices.slice(i, i + batchSize));
-    const { value, predicted } = await step(async () => {
-      const [l, p] = noGrad(() => {
-        const logits = model.forward(imagesOf(batch, size, channels));
-        return [network.loss(logits, labelsOf(batch, size)), network.classes(logits)];
-      });
-      return { value: await l.item(), predicted: await p.read() };
-    });
-    loss += value * batch.count;
+    const { value, classes } = await judge(inputsOf(batch, size));
+    const predicted = await classes.read();
+    loss += (await value.item()) * batch.count;
     regions.forEach(([, classes], k) => addCounts(counts[k], countLabels(batch.labels, predicted, classes)));
   }
+  judge.free();
   return {
     validationLoss: loss / slices.length,
     validationDice: Object.fromEntries(regions.map(([name], k) => [name, dice(counts[k])])),

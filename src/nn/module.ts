@@ -3,8 +3,8 @@
 import { DataError, OptionError, ShapeError } from "../errors.ts";
 import { assign } from "../kernels/layout.ts";
 import { Rng } from "../random.ts";
-import { sameShape, showShape, type Shape } from "../shape.ts";
-import { hostTensor, Tensor, type Dtype } from "../tensor.ts";
+import { sameShape, showShape } from "../shape.ts";
+import { hostTensor, Tensor, type HostTensor } from "../tensor.ts";
 import { Sequential } from "./sequential.ts";
 
 /** Whatever maps one tensor to another. */
@@ -12,12 +12,7 @@ export interface Layer {
   forward(x: Tensor): Tensor;
 }
 
-/** A tensor's values on the host. */
-export interface HostTensor {
-  readonly shape: Shape;
-  readonly dtype: Dtype;
-  readonly data: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
-}
+export type { HostTensor } from "../tensor.ts";
 
 /** Values by dotted name, as in PyTorch's `state_dict`. */
 export type StateDict = Record<string, HostTensor>;

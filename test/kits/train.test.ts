@@ -48,6 +48,7 @@ function counting(losses: readonly number[]) {
     channels: 1,
     lr: 0.5,
     parameterCounts: { network: 1, discriminators: 0 },
+    free: () => {},
     setTraining: () => {},
     setEpoch: (epoch: number) => void epochs.push(epoch),
     trainStep: async (batch: Batch): Promise<Terms> => {

@@ -1,0 +1,140 @@
+// A program that runs many times: pipelines, memory and bind groups are settled once, so that a run is a few uploads,
+// one encoder and one submit.
+
+import { GpuError } from "../errors.ts";
+import { debugLog } from "../debug.ts";
+import { gpu, throwFault, type Gpu } from "./device.ts";
+import { assignBuffers, livenessBound, type Lifetime } from "./memory.ts";
+import { createBindGroup, submitCalls, writeBuffer, type Copy, type Program } from "./program.ts";
+import type { Buffer, Storage } from "./storage.ts";
+import { waitFor } from "./wait.ts";
+
+/** Bytes a plan needs on the GPU. */
+export interface PlanMemory {
+  /** Buffers of its own: everything that is made in the program. */
+  readonly planned: number;
+  /** The most bytes of them that are alive at once: no plan can need less. */
+  readonly bound: number;
+  /** Memory from outside that the program uses: weights, optimiser state, statistics. */
+  readonly outside: number;
+}
+
+export interface Plan {
+  readonly program: Program;
+  readonly pipelines: readonly GPUComputePipeline[];
+  readonly groups: readonly GPUBindGroup[];
+  /** Storages of the program that have a buffer of the plan, and those from outside with the buffer they had. */
+  readonly inside: ReadonlyMap<Storage, Buffer>;
+  readonly outside: ReadonlyMap<Storage, Buffer>;
+  readonly buffers: readonly Buffer[];
+  readonly memory: PlanMemory;
+}
+
+/**
+ * Settles `program`, whose storages are `created` in it or come from outside with their buffers. Values of `results`
+ * stay until the end of the program. Compiles missing pipelines in parallel.
+ */
+export async function makePlan(
+  program: Program,
+  created: ReadonlySet<Storage>,
+  results: ReadonlySet<Storage>,
+): Promise<Plan> {
+  const g = gpu();
+  const { calls } = program;
+  await Promise.all(calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
+  const lives = lifetimesOf(program, created, results);
+  const { bufferOf, capacities } = assignBuffers([...lives.values()]);
+  g.pool.trim(); // what unplanned runs have left
+  g.bindGroups.clear();
+  const buffers = capacities.map((bytes) => g.pool.reserve(bytes));
+  const inside = new Map([...lives.keys()].map((s, i) => [s, buffers[bufferOf[i]]]));
+  const outside = new Map<Storage, Buffer>();
+  for (const { buffers: bound } of calls) for (const s of bound) if (!inside.has(s)) outside.set(s, outsideBuffer(s));
+  const plan: Plan = {
+    program,
+    pipelines: calls.map((c) => g.pipelines.get(c.key)!),
+    groups: calls.map((call) => createBindGroup(g, call, (s) => inside.get(s) ?? outside.get(s)!)),
+    inside,
+    outside,
+    buffers,
+    memory: {
+      planned: capacities.reduce((a, b) => a + b, 0),
+      bound: livenessBound([...lives.values()]),
+      outside: [...outside.values()].reduce((n, b) => n + b.capacity, 0),
+    },
+  };
+  debugLog(1, describePlan(plan));
+  return plan;
+}
+
+function outsideBuffer(s: Storage): Buffer {
+  if (!s.buffer) throw new GpuError("compile: a tensor from outside has no values; an earlier error stopped its program");
+  return s.buffer;
+}
+
+/** When each storage made in the program is needed. Uploads are written before the first call, results read after the last. */
+function lifetimesOf(
+  { calls, uploads }: Program,
+  created: ReadonlySet<Storage>,
+  results: ReadonlySet<Storage>,
+): Map<Storage, Lifetime> {
+  const lives = new Map<Storage, { bytes: number; first: number; last: number }>();
+  const use = (s: Storage, at: number) => {
+    const life = lives.get(s);
+    if (life) life.last = at;
+    else lives.set(s, { bytes: paddedBytes(s), first: at, last: at });
+  };
+  for (const { storage } of uploads) use(storage, -1);
+  calls.forEach(({ buffers }, i) => buffers.forEach((s) => created.has(s) && use(s, i)));
+  for (const s of results) if (lives.has(s)) use(s, calls.length);
+  return lives;
+}
+
+/** Buffers are bound in whole vectors of four and WebGPU aligns to 4 bytes; 256 keeps sizes few. */
+function paddedBytes({ bytes }: Storage): number {
+  return Math.ceil(bytes / 256) * 256;
+}
+
+/** True while all memory from outside is where it was when the plan was made. */
+export function isCurrent({ outside }: Plan): boolean {
+  for (const [s, buffer] of outside) if (s.released || s.buffer !== buffer) return false;
+  return true;
+}
+
+/**
+ * Runs a plan once; the values of `results` are copied into the storages they are mapped to, which get buffers. Resolves
+ * when the work is submitted, with at most one submit still unfinished before it.
+ */
+export async function runPlan(plan: Plan, results: ReadonlyMap<Storage, Storage>): Promise<void> {
+  const g = gpu();
+  throwFault();
+  if (g.lastSubmit) await waitFor(g.lastSubmit, g.info.software);
+  const { program, pipelines, groups, inside } = plan;
+  for (const { storage, data } of program.uploads) writeBuffer(g, inside.get(storage)!, data());
+  const copies = [...results].flatMap(([from, to]) => (inside.has(from) ? copyInto(g, inside.get(from)!, to) : []));
+  await submitCalls(g, program.calls, pipelines, groups, copies);
+  g.lastSubmit = g.device.queue.onSubmittedWorkDone();
+}
+
+function copyInto(g: Gpu, from: Buffer, to: Storage): Copy {
+  to.buffer = g.pool.acquire(to.bytes);
+  return { from, to: to.buffer, bytes: Math.ceil(to.bytes / 4) * 4 };
+}
+
+/** Gives the plan's own memory back. */
+export function dropPlan({ buffers }: Plan): void {
+  const { pool } = gpu();
+  for (const buffer of buffers) pool.destroy(buffer);
+}
+
+const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** One line: calls, pipelines, and memory beside what is needed at least. */
+export function describePlan({ program: { calls }, pipelines, buffers, memory }: Plan): string {
+  const { planned, bound, outside } = memory;
+  const ratio = ((planned + outside) / (bound + outside)).toFixed(3);
+  return (
+    `compiled: ${calls.length} calls, ${new Set(pipelines).size} pipelines; ${mib(planned)} in ${buffers.length} buffers ` +
+    `(alive at once ${mib(bound)}) and ${mib(outside)} of weights and state: ${ratio} of the least possible`
+  );
+}
