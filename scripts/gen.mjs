@@ -6,6 +6,7 @@ import { join } from "node:path";
 const root = join(import.meta.dirname, "..");
 const BINDING =
   /^@group\(0\)\s*@binding\((\d+)\)\s*var<storage,\s*(read|read_write)>\s+(\w+)\s*:\s*array<([\w<>]+)>;/gm;
+const IMMEDIATE = /^var<immediate>\s+\w+\s*:\s*(\w+);/m;
 const CONST = /^(?:const|alias)\s+(\w+)\s*(?::\s*(\w+))?\s*=/gm;
 
 function reflect(file) {
@@ -25,7 +26,22 @@ function reflect(file) {
   if (!/@compute\s+@workgroup_size\([^)]*\)\s*fn main\(/.test(code.replace(/\n/g, " ")))
     throw new Error(`wgsl/${file}: no compute entry point named main`);
   const consts = Object.fromEntries([...code.matchAll(CONST)].map(([, name, type]) => [name, type ?? "alias"]));
-  return { code, consts, bindings: bindings.map(({ name, access, element }) => ({ name, access, element })) };
+  return {
+    ...{ code, consts, immediates: immediatesOf(file, code) },
+    bindings: bindings.map(({ name, access, element }) => ({ name, access, element })),
+  };
+}
+
+/** The fields of the struct in `var<immediate>`, in order: numbers that a call brings with it. */
+function immediatesOf(file, code) {
+  const struct = IMMEDIATE.exec(code)?.[1];
+  if (!struct) return [];
+  const body = new RegExp(`^struct ${struct} \\{([^}]*)\\}`, "m").exec(code)?.[1].replace(/\/\/.*/g, "") ?? "";
+  const fields = [...body.matchAll(/(\w+)\s*:\s*(\w+)/g)];
+  const wrong = fields.find(([, , type]) => type !== "u32" && type !== "i32");
+  if (wrong || fields.length === 0 || fields.length > 16)
+    throw new Error(`wgsl/${file}: struct ${struct} of the immediates must have 1 to 16 fields u32 or i32`);
+  return fields.map(([, name]) => name);
 }
 
 const files = readdirSync(join(root, "wgsl"))

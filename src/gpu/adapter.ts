@@ -13,8 +13,8 @@ export interface AdapterInfo {
   readonly software: boolean;
   /** Lanes of a subgroup where that number is fixed, else 0. */
   readonly subgroupSize: number;
-  /** False where the driver's compiler keeps loops over constant bounds, so that kernels need theirs written out. */
-  readonly unrollsLoops: boolean;
+  /** True where calls can bring numbers with them (WGSL's immediate address space). */
+  readonly immediates: boolean;
 }
 
 export interface FoundAdapter {
@@ -28,7 +28,8 @@ const HELP =
   "Install a GPU driver with Vulkan support, or a software one (Debian/Ubuntu: mesa-vulkan-drivers 23 or later), " +
   "or reinstall without --omit=optional so that the SwiftShader in @sparticuz/chromium is there.";
 
-export function describe(adapter: GPUAdapter): AdapterInfo {
+/** What there is to know about an adapter of `gpu`. */
+export function describe(adapter: GPUAdapter, gpu: GPU): AdapterInfo {
   const i = adapter.info;
   const { subgroupMinSize = 0, subgroupMaxSize = 0 } = i as { subgroupMinSize?: number; subgroupMaxSize?: number };
   const text = `${i.vendor} ${i.architecture} ${i.device} ${i.description}`;
@@ -38,7 +39,7 @@ export function describe(adapter: GPUAdapter): AdapterInfo {
     driver: i.description,
     software: Boolean(i.isFallbackAdapter) || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(text),
     subgroupSize: adapter.features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
-    unrollsLoops: !/swiftshader/i.test(text),
+    immediates: gpu.wgslLanguageFeatures.has("immediate_address_space") && (adapter.limits.maxImmediateSize ?? 0) >= 64,
   };
 }
 
@@ -68,9 +69,10 @@ function inNode(): boolean {
 }
 
 async function findInBrowser(name?: string): Promise<FoundAdapter | null> {
-  const adapter = await browser?.gpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) return null;
-  const info = describe(adapter);
+  const gpu = browser?.gpu;
+  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!gpu || !adapter) return null;
+  const info = describe(adapter, gpu);
   if (name && !`${info.name} ${info.vendor}`.toLowerCase().includes(name.toLowerCase())) return null;
   return { adapter, info, release: () => {} };
 }

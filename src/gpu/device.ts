@@ -77,7 +77,7 @@ async function open(options: InitOptions): Promise<Gpu> {
     device,
     info: { ...info, features: new Set<string>(features), limits: device.limits },
     pool: new BufferPool(device),
-    pipelines: new PipelineCache(device, info.unrollsLoops),
+    pipelines: new PipelineCache(device, info),
     bindGroups: new Map(),
     fault: null,
     lastSubmit: null,

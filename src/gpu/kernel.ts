@@ -1,6 +1,7 @@
 // From a kernel's WGSL text to a compiled pipeline: specialise by rewriting `const`
 // lines, lay out by the bindings written there.
 
+import type { AdapterInfo } from "./adapter.ts";
 import { kernels } from "./kernels.gen.ts";
 import { KernelError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
@@ -9,6 +10,7 @@ import { unroll } from "./unroll.ts";
 export type KernelName = keyof typeof kernels;
 export type ConstName<K extends KernelName> = keyof (typeof kernels)[K]["consts"] & string;
 export type BufferName<K extends KernelName> = (typeof kernels)[K]["bindings"][number]["name"];
+export type ImmediateName<K extends KernelName> = (typeof kernels)[K]["immediates"][number];
 export type Consts = Readonly<Record<string, number | boolean | string>>;
 
 export interface Binding {
@@ -21,6 +23,7 @@ interface Source {
   readonly code: string;
   readonly consts: Readonly<Record<string, string>>;
   readonly bindings: readonly Binding[];
+  readonly immediates: readonly string[];
 }
 
 function source(kernel: KernelName): Source {
@@ -29,6 +32,11 @@ function source(kernel: KernelName): Source {
 
 export function bindingsOf(kernel: KernelName): readonly Binding[] {
   return source(kernel).bindings;
+}
+
+/** Names of the numbers that a call of this kernel brings with it, in order. */
+export function immediatesOf(kernel: KernelName): readonly string[] {
+  return source(kernel).immediates;
 }
 
 export function kernelNames(): KernelName[] {
@@ -48,22 +56,35 @@ function literal(kernel: string, name: string, type: string, value: number | boo
   return String(value);
 }
 
+const IMMEDIATE = /^var<immediate>\s+(\w+)\s*:\s*(\w+);/m;
+
 /**
- * The kernel's text with the values of the named consts replaced and, where the compiler does not do it, its marked
- * loops unrolled; everything else, line numbers included, stays.
+ * The kernel's text with the values of the named consts replaced and its marked loops unrolled (compilers give up on large
+ * ones); everything else, line numbers included, stays. Immediates given as a const of that name (where the
+ * adapter has none) become a const struct.
  */
-export function specialise(kernel: KernelName, consts: Consts, unrollsLoops = true): string {
+export function specialise(kernel: KernelName, consts: Consts): string {
   const { code, consts: known } = source(kernel);
   let text: string = code;
   for (const [name, value] of Object.entries(consts)) {
+    if (name === IMMEDIATES) {
+      text = text.replace(
+        IMMEDIATE,
+        (_, variable: string, struct: string) => `const ${variable} = ${struct}(${value});`,
+      );
+      continue;
+    }
     const type = known[name];
     if (type === undefined)
       throw new KernelError(`${kernel}.wgsl has no const ${name}; it has ${Object.keys(known).join(", ")}`);
     const line = new RegExp(`^((?:const|alias)\\s+${name}\\s*(?::\\s*\\w+)?\\s*=\\s*)[^;]+;`, "m");
     text = text.replace(line, (_, head: string) => `${head}${literal(kernel, name, type, value)};`);
   }
-  return unrollsLoops ? text : unroll(text);
+  return unroll(text);
 }
+
+/** The name under which the consts of a call carry its immediates where the adapter takes none. */
+export const IMMEDIATES = "immediates";
 
 export function pipelineKey(kernel: string, consts: Consts): string {
   let key = kernel;
@@ -79,15 +100,15 @@ interface Layout {
 /** Compiles each (kernel, consts) once. */
 export class PipelineCache {
   private readonly device: GPUDevice;
-  private readonly unrollsLoops: boolean;
+  private readonly immediates: boolean;
   private readonly layouts = new Map<KernelName, Layout>();
   private readonly ready = new Map<string, GPUComputePipeline>();
   private readonly pending = new Map<string, Promise<void>>();
   compiledCount = 0;
 
-  constructor(device: GPUDevice, unrollsLoops: boolean) {
+  constructor(device: GPUDevice, { immediates }: Pick<AdapterInfo, "immediates">) {
     this.device = device;
-    this.unrollsLoops = unrollsLoops;
+    this.immediates = immediates;
   }
 
   get(key: string): GPUComputePipeline | undefined {
@@ -103,7 +124,11 @@ export class PipelineCache {
         buffer: { type: b.access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
       }));
       const group = this.device.createBindGroupLayout({ label: kernel, entries });
-      layout = { group, pipeline: this.device.createPipelineLayout({ label: kernel, bindGroupLayouts: [group] }) };
+      const immediateSize = this.immediates ? 4 * immediatesOf(kernel).length : 0;
+      layout = {
+        group,
+        pipeline: this.device.createPipelineLayout({ label: kernel, bindGroupLayouts: [group], immediateSize }),
+      };
       this.layouts.set(kernel, layout);
     }
     return layout;
@@ -121,7 +146,7 @@ export class PipelineCache {
   }
 
   private async build(kernel: KernelName, consts: Consts, key: string): Promise<void> {
-    const code = specialise(kernel, consts, this.unrollsLoops);
+    const code = specialise(kernel, consts);
     debugLog(4, `// ${key}\n${code}`);
     this.device.pushErrorScope("validation");
     const module = this.device.createShaderModule({ label: kernel, code });

@@ -34,7 +34,7 @@ async function request(flags: string[]): Promise<FoundAdapter | null> {
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter) return null;
     held.add(gpu);
-    return { adapter, info: describe(adapter), release: () => held.delete(gpu) };
+    return { adapter, info: describe(adapter, gpu), release: () => held.delete(gpu) };
   } catch {
     return null; // Dawn throws when `adapter=` matches nothing
   }

@@ -4,7 +4,7 @@
 import { debugLevel } from "../debug.ts";
 import { GpuError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
-import type { KernelCall } from "./program.ts";
+import { dispatch, type KernelCall } from "./program.ts";
 import { waitFor } from "./wait.ts";
 
 /** What one kernel call took. */
@@ -69,9 +69,7 @@ async function runTimed(
     const pass = encoder.beginComputePass({
       timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
     });
-    pass.setPipeline(pipelines[i]);
-    pass.setBindGroup(0, groups[i]);
-    pass.dispatchWorkgroups(...call.grid);
+    dispatch(pass, call, pipelines[i], groups[i]);
     pass.end();
   });
   encoder.resolveQuerySet(querySet, 0, count, resolved, 0);

@@ -5,7 +5,17 @@
 import { GpuError, KernelError } from "../errors.ts";
 import { gpu, throwFault, type Gpu } from "./device.ts";
 import { MAX_WORKGROUPS, type Grid } from "./grid.ts";
-import { bindingsOf, pipelineKey, type BufferName, type ConstName, type Consts, type KernelName } from "./kernel.ts";
+import {
+  bindingsOf,
+  IMMEDIATES,
+  immediatesOf,
+  pipelineKey,
+  type BufferName,
+  type ConstName,
+  type Consts,
+  type ImmediateName,
+  type KernelName,
+} from "./kernel.ts";
 import { runProfiled, profiling } from "./profile.ts";
 import type { Buffer, Storage } from "./storage.ts";
 import { waitFor } from "./wait.ts";
@@ -18,6 +28,8 @@ export interface KernelCall {
   readonly kernel: KernelName;
   readonly key: string;
   readonly consts: Consts;
+  /** Numbers that come with the call instead of standing in the kernel's text; null where there are none. */
+  readonly immediates: Uint32Array<ArrayBuffer> | null;
   /** In binding order. */
   readonly buffers: readonly Storage[];
   readonly grid: Grid;
@@ -60,14 +72,28 @@ export function currentProgram(): Program {
 
 interface Launch<K extends KernelName> {
   consts?: Partial<Record<ConstName<K>, number | boolean | string>>;
+  immediates?: Record<ImmediateName<K>, number>;
   buffers: Record<BufferName<K>, { readonly storage: Storage }>;
   grid: Grid;
   flops?: number;
 }
 
 /** Appends one kernel call to the program being recorded. Buffers are bound by the names in the WGSL text. */
-export function launch<K extends KernelName>(kernel: K, { consts, buffers, grid, flops = 0 }: Launch<K>): void {
-  const given = (consts ?? {}) as Consts;
+export function launch<K extends KernelName>(
+  kernel: K,
+  { consts, immediates, buffers, grid, flops = 0 }: Launch<K>,
+): void {
+  const numbers = immediatesOf(kernel).map((name) => {
+    const value = (immediates as Record<string, number> | undefined)?.[name];
+    if (!Number.isInteger(value))
+      throw new KernelError(`${kernel}.wgsl: immediate ${name} must be whole, got ${value}`);
+    return value!;
+  });
+  const direct = numbers.length > 0 && gpu().info.immediates;
+  const given: Consts = {
+    ...(consts as Consts),
+    ...(numbers.length > 0 && !direct && { [IMMEDIATES]: numbers.join(", ") }),
+  };
   const limit = gpu().info.limits.maxStorageBufferBindingSize;
   if (!grid.every((n) => Number.isInteger(n) && n > 0 && n <= MAX_WORKGROUPS)) {
     throw new KernelError(`${kernel}: a grid axis takes 1 to ${MAX_WORKGROUPS} workgroups, got [${grid}]`);
@@ -87,7 +113,10 @@ export function launch<K extends KernelName>(kernel: K, { consts, buffers, grid,
     }
     return storage;
   });
-  recording.calls.push({ kernel, key: pipelineKey(kernel, given), consts: given, buffers: bound, grid, flops });
+  recording.calls.push({
+    ...{ kernel, key: pipelineKey(kernel, given), consts: given },
+    ...{ immediates: direct ? Uint32Array.from(numbers) : null, buffers: bound, grid, flops },
+  });
 }
 
 function mib(bytes: number): string {
@@ -177,11 +206,22 @@ function encode(
   if (calls.length === 0) return;
   const pass = encoder.beginComputePass();
   calls.forEach((call, i) => {
-    pass.setPipeline(pipelines[i]);
-    pass.setBindGroup(0, groups[i]);
-    pass.dispatchWorkgroups(...call.grid);
+    dispatch(pass, call, pipelines[i], groups[i]);
   });
   pass.end();
+}
+
+/** One call in a pass. */
+export function dispatch(
+  pass: GPUComputePassEncoder,
+  { immediates, grid }: KernelCall,
+  pipeline: GPUComputePipeline,
+  group: GPUBindGroup,
+): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  if (immediates) pass.setImmediates(0, immediates);
+  pass.dispatchWorkgroups(...grid);
 }
 
 export function writeBuffer(g: Gpu, buffer: Buffer, data: HostData): void {

@@ -9,10 +9,14 @@ import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { axisConsts, triple, type Triple } from "./axes.ts";
+import { launchPatch, PATCH_LANES } from "./convPatch.ts";
 import type { ConvShape } from "./convShape.ts";
 
-/** Which kernels convolutions run: "subgroup" suits CPU adapters, "tiled" GPUs; "auto" asks the adapter. */
-export type ConvVariant = "auto" | "subgroup" | "tiled";
+/**
+ * Which kernels convolutions run: "patch" and "subgroup" suit CPU adapters ("patch" leaves the input gradients of
+ * strided convolutions to "subgroup"), "tiled" GPUs; "auto" asks the adapter.
+ */
+export type ConvVariant = "auto" | "patch" | "subgroup" | "tiled";
 
 let chosen: ConvVariant = "auto";
 
@@ -21,9 +25,10 @@ let chosen: ConvVariant = "auto";
  * OptionError where the adapter lacks subgroups.
  */
 export function setConvVariant(variant: ConvVariant): void {
-  if (variant === "subgroup" && !hasSubgroups()) {
+  if ((variant === "subgroup" && !hasSubgroups()) || (variant === "patch" && !hasPatchLanes())) {
     throw new OptionError(
-      'setConvVariant: "subgroup" must run on subgroups of 4 or 8 lanes, got an adapter without; use "auto"',
+      `setConvVariant: "${variant}" must run on subgroups of ${variant === "patch" ? "" : "4 or "}8 lanes, ` +
+        'got an adapter without; use "auto"',
     );
   }
   chosen = variant;
@@ -34,8 +39,17 @@ function hasSubgroups(): boolean {
   return info.features.has("subgroups") && (info.subgroupSize === 4 || info.subgroupSize === 8);
 }
 
+function hasPatchLanes(): boolean {
+  return hasSubgroups() && gpu().info.subgroupSize === PATCH_LANES;
+}
+
 function useSubgroups(): boolean {
-  return chosen === "subgroup" || (chosen === "auto" && gpu().info.software && hasSubgroups());
+  if (chosen === "auto") return gpu().info.software && hasSubgroups();
+  return chosen !== "tiled";
+}
+
+function usePatches({ fraction }: Product): boolean {
+  return useSubgroups() && chosen !== "subgroup" && hasPatchLanes() && fraction.every((n) => n === 1);
 }
 
 const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
@@ -139,7 +153,9 @@ function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Te
   const pixels = x.shape[0] * sizeOf(p.output.map((n, a) => ceilDiv(n, p.fraction[a])));
   const consts = { ...geometryConsts(p), LD, LH, LW, BIAS: bias ? 1 : 0 };
   const flops = (2 * y.size * p.cin * sizeOf(p.kernel)) / phases;
-  if (useSubgroups()) {
+  if (usePatches(p)) {
+    launchPatch(p, x, packWeights(w, p, PATCH_LANES), bias, y, flops);
+  } else if (useSubgroups()) {
     const SG = gpu().info.subgroupSize;
     const blocks = ceilDiv(p.cout, SG);
     const tile = forwardTile(SG, blocks);

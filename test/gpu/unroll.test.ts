@@ -1,11 +1,9 @@
-// The unroller, as text in and text out, and kernels with and without it.
+// The unroller, as text in and text out.
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { close, conv2d, init, matmul, randn, Rng } from "../../src/index.ts";
-import { gpu } from "../../src/gpu/device.ts";
-import { kernelNames, PipelineCache, specialise } from "../../src/gpu/kernel.ts";
+import { describe, expect, test } from "vitest";
+import { kernelNames, specialise } from "../../src/gpu/kernel.ts";
+import { kernels } from "../../src/gpu/kernels.gen.ts";
 import { unroll } from "../../src/gpu/unroll.ts";
-import { setConvVariant } from "../../src/kernels/convRun.ts";
 
 describe("unroll", () => {
   test("a loop marked on its line, or on the line before, becomes one block per turn", () => {
@@ -13,9 +11,7 @@ describe("unroll", () => {
     expect(unroll("a();\nfor (var i = 0u; i < 2; i++) { x[i] += p.i + ai; }  // @unroll\nb();")).toBe(
       `a();\n${expected}\nb();`,
     );
-    expect(unroll("  // @unroll\n  for (var i = 0u; i < 2u; i++) { x[i] += p.i + ai; }\n")).toBe(
-      `\n  ${expected}\n`,
-    );
+    expect(unroll("  // @unroll\n  for (var i = 0u; i < 2u; i++) { x[i] += p.i + ai; }\n")).toBe(`\n  ${expected}\n`);
   });
 
   test("an index that is i32 stays so", () => {
@@ -76,45 +72,12 @@ describe("unroll", () => {
   });
 });
 
-describe("kernels", () => {
-  beforeAll(() => init());
-  afterAll(() => {
-    setConvVariant("auto");
-    close();
-  });
-
-  test("the text of every kernel is the file's where the compiler unrolls, and has no marks left where not", () => {
-    for (const kernel of kernelNames()) {
-      const plain = specialise(kernel, {}, true);
-      const unrolled = specialise(kernel, {}, false);
-      expect(unrolled).not.toMatch(/@unroll/);
-      expect(unrolled.split("\n").length, kernel).toBe(plain.split("\n").length);
-      if (!plain.includes("@unroll")) expect(unrolled).toBe(plain);
-    }
-  });
-
-  test("convolution and matrix product have the same bits with and without unrolling", async (context) => {
-    const { info } = gpu();
-    if (!info.features.has("subgroups") || ![4, 8].includes(info.subgroupSize)) return context.skip();
-    setConvVariant("subgroup");
-    const plain = await results(true);
-    const unrolled = await results(false);
-    expect(unrolled).toEqual(plain);
-  });
-});
-
-/** Values of kernels with marked loops, compiled by a pipeline cache of their own. */
-async function results(unrollsLoops: boolean): Promise<unknown[]> {
-  const own = gpu() as { pipelines: PipelineCache };
-  const before = own.pipelines;
-  own.pipelines = new PipelineCache(gpu().device, unrollsLoops);
-  try {
-    const x = randn([2, 5, 9, 7], new Rng(1));
-    const w = randn([13, 5, 3, 3], new Rng(2));
-    const y = conv2d(x, w, null, { padding: 1 });
-    const product = matmul(randn([3, 11, 19], new Rng(3)), randn([3, 19, 14], new Rng(4)));
-    return [await y.read(), await product.read()];
-  } finally {
-    own.pipelines = before;
+test("the text of every kernel has no marks left, and otherwise the file's lines", () => {
+  for (const kernel of kernelNames()) {
+    const { code } = kernels[kernel];
+    const unrolled = specialise(kernel, {});
+    expect(unrolled).not.toMatch(/@unroll/);
+    expect(unrolled.split("\n").length, kernel).toBe(code.split("\n").length);
+    if (!code.includes("@unroll")) expect(unrolled).toBe(code);
   }
-}
+});

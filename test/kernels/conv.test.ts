@@ -30,7 +30,7 @@ beforeAll(() => init());
 afterEach(() => setConvVariant("auto"));
 afterAll(close);
 
-const variants: ConvVariant[] = ["subgroup", "tiled"];
+const variants: ConvVariant[] = ["patch", "subgroup", "tiled"];
 
 const operations = { conv1d, conv2d, conv3d, convTranspose1d, convTranspose2d, convTranspose3d };
 
@@ -171,8 +171,9 @@ const tolerance = (c: Case) => ulps(4 + 8 * Math.sqrt(terms(c)) * 0.5);
 /** Runs the rest of the test with one family of kernels, or skips it, saying why. */
 function useVariant(variant: ConvVariant, skip: (reason: string) => void): void {
   const { info } = gpu();
-  const able = info.features.has("subgroups") && (info.subgroupSize === 4 || info.subgroupSize === 8);
-  if (variant === "subgroup" && !able) skip(`${info.name} has no subgroups of 4 or 8 lanes`);
+  const lanes = { auto: [], patch: [8], subgroup: [4, 8], tiled: [] }[variant] as number[];
+  if (lanes.length > 0 && !(info.features.has("subgroups") && lanes.includes(info.subgroupSize)))
+    skip(`${info.name} has no subgroups of ${lanes.join(" or ")} lanes`);
   setConvVariant(variant);
 }
 
@@ -203,7 +204,10 @@ describe.each(variants)("%s kernels", (variant) => {
         for (let k = 0; k < 3; k++) for (let l = 0; l < 3; l++) dw.data[((co * 9 + ci) * 3 + k) * 3 + l] = value(k, l);
       }
     }
-    const db = array([10], Array.from({ length: 10 }, (_, co) => planeSum(cot, co)));
+    const db = array(
+      [10],
+      Array.from({ length: 10 }, (_, co) => planeSum(cot, co)),
+    );
     const tol = ulps(4 + 4 * Math.sqrt(3200)); // 3200 products of random sign
     expectClose("dw", grads[1]!, dw, tol);
     expectClose("db", grads[2]!, db, tol);
@@ -238,7 +242,10 @@ function planeSum(dy: Input, co: number): number {
 }
 
 test("one pipeline serves every batch size", async () => {
-  const w = tensor(Float32Array.from({ length: 54 }, (_, i) => i / 54), { shape: [6, 1, 3, 3] });
+  const w = tensor(
+    Float32Array.from({ length: 54 }, (_, i) => i / 54),
+    { shape: [6, 1, 3, 3] },
+  );
   const x = Float32Array.from({ length: 192 }, (_, i) => Math.sin(i));
   const run = async (n: number) =>
     conv2d(tensor(x.subarray(0, n * 64), { shape: [n, 1, 8, 8] }), w, null, { padding: 1 }).read();
@@ -249,7 +256,13 @@ test("one pipeline serves every batch size", async () => {
 });
 
 test('padding "same" keeps the size, with the odd zero behind the last voxel', async () => {
-  const [x, w] = randomInputs([[1, 2, 7, 6], [3, 2, 4, 3]], new Rng(7, "same"));
+  const [x, w] = randomInputs(
+    [
+      [1, 2, 7, 6],
+      [3, 2, 4, 3],
+    ],
+    new Rng(7, "same"),
+  );
   const { outputs } = await runOnGpu(
     (a, b) => conv2d(a, b, null, { padding: "same", dilation: [1, 2] }),
     [x, w],

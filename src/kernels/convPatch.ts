@@ -1,0 +1,85 @@
+// The convolution kernel of software adapters with 8 lanes: which patch of outputs a thread computes, and its launch.
+
+import { linearGrid } from "../gpu/grid.ts";
+import { launch } from "../gpu/program.ts";
+import { axisConsts } from "./axes.ts";
+import type { Tensor } from "../tensor.ts";
+import type { ConvShape } from "./convShape.ts";
+
+/** Channels side by side in the lanes of a subgroup. */
+export const PATCH_LANES = 8;
+
+/** What a thread computes: TC vectors of channels, each of PY x PX pixels. */
+interface Patch {
+  readonly TC: number;
+  readonly PX: number;
+  readonly PY: number;
+}
+
+/** At most 64 sums: twice as many save a fifth of the instructions and take twice as long to compile (5 s). */
+const PATCHES: readonly Patch[] = [
+  { TC: 1, PX: 8, PY: 8 },
+  { TC: 2, PX: 8, PY: 4 },
+  { TC: 4, PX: 8, PY: 2 },
+  { TC: 4, PX: 4, PY: 4 },
+  { TC: 2, PX: 4, PY: 4 },
+  { TC: 1, PX: 4, PY: 4 },
+];
+
+/** Products of vectors in a thread's inner loop at most, for the sake of compile time: about 4 ms each. */
+const MOST_PRODUCTS = 1024;
+
+const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
+
+/**
+ * The patch of least work. Of the machine instructions, counted on lavapipe, loading a vector takes 85 (lanes and
+ * bounds are checked one by one), a product 2.5, and a turn of the loop over input channels about 100.
+ */
+function patchFor({ kernel, stride, dilation, output, cout }: ConvShape): Patch {
+  const taps = kernel[1] * kernel[2];
+  const work = ({ TC, PX, PY }: Patch): number => {
+    const [rows, columns] = [PY, PX].map((n, a) => (n - 1) * stride[a + 1] + (kernel[a + 1] - 1) * dilation[a + 1] + 1);
+    const products = TC * PY * PX * taps;
+    const loads = TC * taps + ceilDiv(rows * columns, PATCH_LANES);
+    const threads = ceilDiv(output[1], PY) * ceilDiv(output[2], PX) * ceilDiv(ceilDiv(cout, PATCH_LANES), TC);
+    return threads * (85 * loads + 2.5 * products + 100);
+  };
+  const small = PATCHES.filter(({ TC, PX, PY }) => TC * PY * PX * taps <= MOST_PRODUCTS);
+  return (small.length > 0 ? small : PATCHES.slice(-1)).reduce((best, patch) =>
+    work(patch) < work(best) ? patch : best,
+  );
+}
+
+/** y = convolution of x with `packed` weights (PACK = PATCH_LANES). */
+export function launchPatch(
+  s: ConvShape,
+  x: Tensor,
+  packed: Tensor,
+  bias: Tensor | null,
+  y: Tensor,
+  flops: number,
+): void {
+  const patch = patchFor(s);
+  const [batch] = x.shape;
+  const patches = batch * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
+  const z = s.groups * ceilDiv(ceilDiv(s.cout, PATCH_LANES), patch.TC);
+  const SUBS = patches * z > 64 ? 4 : 1;
+  const { KH, KW } = axisConsts("K", s.kernel);
+  const { SH, SW } = axisConsts("S", s.stride);
+  const { DH, DW } = axisConsts("D", s.dilation);
+  const [id, ih, iw] = s.input;
+  const [od, oh, ow] = s.output;
+  const [pad_d, pad_h, pad_w] = s.padding;
+  const depth = { kd: s.kernel[0], sd: s.stride[0], dd: s.dilation[0] };
+  const [across, down] = linearGrid(patches, SUBS);
+  launch("conv_forward_patch", {
+    consts: { SG: PATCH_LANES, SUBS, ...patch, KH, KW, SH, SW, DH, DW },
+    immediates: {
+      ...{ groups: s.groups, cin: s.cin, cout: s.cout, id, ih, iw, od, oh, ow, pad_d, pad_h, pad_w },
+      ...{ ...depth, biased: bias ? 1 : 0 },
+    },
+    buffers: { x, w: packed, bias: bias ?? packed, y },
+    grid: [across, down, z],
+    flops,
+  });
+}
