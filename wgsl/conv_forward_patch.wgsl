@@ -10,7 +10,7 @@
 // grid      [patches, folded over x and y] x [groups * ceil(blocks / TC)]
 // numerics  f32; the products of an output are added by one thread in one order, so the bits repeat
 // source    own work
-// used by src/kernels/convRun.ts on software adapters
+// used by src/kernels/convPatch.ts on software adapters
 enable subgroups;
 
 const SG: u32 = 8;         // lanes of a subgroup

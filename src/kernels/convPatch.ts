@@ -1,4 +1,4 @@
-// The convolution kernel of software adapters with 8 lanes: which patch of outputs a thread computes, and its launch.
+// The convolution kernels of software adapters with 8 lanes: which patch of outputs a thread works on, and their launch.
 
 import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
@@ -35,12 +35,12 @@ const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
  * The patch of least work. Of the machine instructions, counted on lavapipe, loading a vector takes 85 (lanes and
  * bounds are checked one by one), a product 2.5, and a turn of the loop over input channels about 100.
  */
-function patchFor({ kernel, stride, dilation, output, cout }: ConvShape): Patch {
+function patchFor(s: ConvShape): Patch {
+  const { kernel, output, cout } = s;
   const taps = kernel[1] * kernel[2];
   const work = ({ TC, PX, PY }: Patch): number => {
-    const [rows, columns] = [PY, PX].map((n, a) => (n - 1) * stride[a + 1] + (kernel[a + 1] - 1) * dilation[a + 1] + 1);
     const products = TC * PY * PX * taps;
-    const loads = TC * taps + ceilDiv(rows * columns, PATCH_LANES);
+    const loads = TC * taps + vectorsBelow(s, PX, PY);
     const threads = ceilDiv(output[1], PY) * ceilDiv(output[2], PX) * ceilDiv(ceilDiv(cout, PATCH_LANES), TC);
     return threads * (85 * loads + 2.5 * products + 100);
   };
@@ -48,6 +48,28 @@ function patchFor({ kernel, stride, dilation, output, cout }: ConvShape): Patch 
   return (small.length > 0 ? small : PATCHES.slice(-1)).reduce((best, patch) =>
     work(patch) < work(best) ? patch : best,
   );
+}
+
+/** Consts and immediates that both kernels share. */
+function geometry(s: ConvShape) {
+  const { KH, KW } = axisConsts("K", s.kernel);
+  const { SH, SW } = axisConsts("S", s.stride);
+  const { DH, DW } = axisConsts("D", s.dilation);
+  const [id, ih, iw] = s.input;
+  const [od, oh, ow] = s.output;
+  const [pad_d, pad_h, pad_w] = s.padding;
+  const depth = { kd: s.kernel[0], sd: s.stride[0], dd: s.dilation[0] };
+  const sizes = { groups: s.groups, cin: s.cin, cout: s.cout, id, ih, iw, od, oh, ow };
+  return {
+    consts: { SG: PATCH_LANES, KH, KW, SH, SW, DH, DW },
+    immediates: { ...sizes, pad_d, pad_h, pad_w, ...depth },
+  };
+}
+
+/** Vectors that hold the input below a patch. */
+function vectorsBelow({ kernel, stride, dilation }: ConvShape, PX: number, PY: number): number {
+  const [rows, columns] = [PY, PX].map((n, a) => (n - 1) * stride[a + 1] + (kernel[a + 1] - 1) * dilation[a + 1] + 1);
+  return ceilDiv(rows * columns, PATCH_LANES);
 }
 
 /** y = convolution of x with `packed` weights (PACK = PATCH_LANES). */
@@ -60,26 +82,75 @@ export function launchPatch(
   flops: number,
 ): void {
   const patch = patchFor(s);
-  const [batch] = x.shape;
-  const patches = batch * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
+  const patches = x.shape[0] * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
   const z = s.groups * ceilDiv(ceilDiv(s.cout, PATCH_LANES), patch.TC);
   const SUBS = patches * z > 64 ? 4 : 1;
-  const { KH, KW } = axisConsts("K", s.kernel);
-  const { SH, SW } = axisConsts("S", s.stride);
-  const { DH, DW } = axisConsts("D", s.dilation);
-  const [id, ih, iw] = s.input;
-  const [od, oh, ow] = s.output;
-  const [pad_d, pad_h, pad_w] = s.padding;
-  const depth = { kd: s.kernel[0], sd: s.stride[0], dd: s.dilation[0] };
   const [across, down] = linearGrid(patches, SUBS);
+  const { consts, immediates } = geometry(s);
   launch("conv_forward_patch", {
-    consts: { SG: PATCH_LANES, SUBS, ...patch, KH, KW, SH, SW, DH, DW },
-    immediates: {
-      ...{ groups: s.groups, cin: s.cin, cout: s.cout, id, ih, iw, od, oh, ow, pad_d, pad_h, pad_w },
-      ...{ ...depth, biased: bias ? 1 : 0 },
-    },
+    consts: { ...consts, SUBS, ...patch },
+    immediates: { ...immediates, biased: bias ? 1 : 0 },
     buffers: { x, w: packed, bias: bias ?? packed, y },
     grid: [across, down, z],
+    flops,
+  });
+}
+
+/** What a thread of the weight gradient sums up: TC channel vectors x CB input channels, PY x PX pixels at a time. */
+interface GradPatch extends Patch {
+  readonly CB: number;
+}
+
+const GRAD_PATCHES: readonly GradPatch[] = [
+  { TC: 1, CB: 8, PX: 8, PY: 1 },
+  { TC: 1, CB: 4, PX: 8, PY: 2 },
+  { TC: 2, CB: 4, PX: 8, PY: 1 },
+  { TC: 1, CB: 2, PX: 8, PY: 4 },
+  { TC: 1, CB: 1, PX: 8, PY: 4 },
+  { TC: 1, CB: 1, PX: 4, PY: 4 },
+  { TC: 1, CB: 1, PX: 4, PY: 1 },
+];
+
+/** The patch of least work, counted as in patchFor(). */
+function gradPatchFor(s: ConvShape): GradPatch {
+  const taps = s.kernel[1] * s.kernel[2];
+  const work = ({ TC, CB, PX, PY }: GradPatch): number => {
+    const loads = TC * PX * PY + CB * vectorsBelow(s, PX, PY);
+    const tiles = ceilDiv(ceilDiv(s.cout, PATCH_LANES), TC) * ceilDiv(s.cin, CB);
+    const patches = ceilDiv(s.output[1], PY) * ceilDiv(s.output[2], PX);
+    return tiles * patches * (85 * loads + 2.5 * TC * CB * PX * PY * taps + 100);
+  };
+  const small = GRAD_PATCHES.filter(({ TC, CB, PX, PY }) => TC * CB * PX * PY * taps <= MOST_PRODUCTS);
+  return (small.length > 0 ? small : GRAD_PATCHES.slice(-1)).reduce((a, b) => (work(b) < work(a) ? b : a));
+}
+
+/** How the work of a weight gradient is cut: `tiles` threads for each of at most `patches` ranges of pixels. */
+export function gradPatchPlan(s: ConvShape, batch: number): { patch: GradPatch; tiles: number; patches: number } {
+  const patch = gradPatchFor(s);
+  const tiles = s.groups * ceilDiv(ceilDiv(s.cout, PATCH_LANES), patch.TC) * ceilDiv(s.cin, patch.CB) * s.kernel[0];
+  const patches = batch * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
+  return { patch, tiles, patches };
+}
+
+/** dw [splits, ...] from x and dy, which conv_pack_channels has packed where `packed`. */
+export function launchGradPatch(
+  s: ConvShape,
+  x: Tensor,
+  dy: Tensor,
+  packed: boolean,
+  dw: Tensor,
+  splits: number,
+  flops: number,
+): void {
+  const { patch, tiles } = gradPatchPlan(s, x.shape[0]);
+  const SUBS = tiles * splits > 64 ? 4 : 1;
+  const [across, down] = linearGrid(tiles, SUBS);
+  const { consts, immediates } = geometry(s);
+  launch("conv_weight_grad_patch", {
+    consts: { ...consts, SUBS, ...patch, PACKED: packed ? 1 : 0 },
+    immediates,
+    buffers: { x, dy, dw },
+    grid: [across, down, splits],
     flops,
   });
 }

@@ -9,7 +9,7 @@ import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { axisConsts, triple, type Triple } from "./axes.ts";
-import { launchPatch, PATCH_LANES } from "./convPatch.ts";
+import { gradPatchPlan, launchGradPatch, launchPatch, PATCH_LANES } from "./convPatch.ts";
 import type { ConvShape } from "./convShape.ts";
 
 /**
@@ -48,8 +48,8 @@ function useSubgroups(): boolean {
   return chosen !== "tiled";
 }
 
-function usePatches({ fraction }: Product): boolean {
-  return useSubgroups() && chosen !== "subgroup" && hasPatchLanes() && fraction.every((n) => n === 1);
+function usePatches(): boolean {
+  return useSubgroups() && chosen !== "subgroup" && hasPatchLanes();
 }
 
 const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
@@ -153,7 +153,7 @@ function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Te
   const pixels = x.shape[0] * sizeOf(p.output.map((n, a) => ceilDiv(n, p.fraction[a])));
   const consts = { ...geometryConsts(p), LD, LH, LW, BIAS: bias ? 1 : 0 };
   const flops = (2 * y.size * p.cin * sizeOf(p.kernel)) / phases;
-  if (usePatches(p)) {
+  if (usePatches() && p.fraction.every((n) => n === 1)) {
     launchPatch(p, x, packWeights(w, p, PATCH_LANES), bias, y, flops);
   } else if (useSubgroups()) {
     const SG = gpu().info.subgroupSize;
@@ -247,16 +247,26 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
   const SG = gpu().info.subgroupSize;
   const blocks = ceilDiv(s.cout, SG);
   // Packing costs about as much as a few dozen columns of the gradient.
-  const PACKED = columns >= 64 && s.cout >= SG ? 1 : 0;
+  const packed = columns >= 64 && s.cout >= SG;
+  const grads = packed ? packChannels(dy, s.groups, SG) : dy;
+  const parts = (splits: number) => empty(splits === 1 ? wShape : [splits, ...wShape]);
+  // With a single tap nothing is loaded twice, and larger tiles of channels pay.
+  if (usePatches() && s.kernel[1] * s.kernel[2] > 1) {
+    const { tiles, patches } = gradPatchPlan(s, x.shape[0]);
+    const splits = splitsFor(tiles, patches, 128, 4);
+    const dw = parts(splits);
+    launchGradPatch(s, x, grads, packed, dw, splits, flops);
+    return splits === 1 ? dw : reduceParts(dw, wShape);
+  }
   const vectors = ceilDiv(columns, SG);
   const { TC, QV } = weightGradTile(SG, blocks, vectors);
   const tiles = s.groups * ceilDiv(blocks, TC) * ceilDiv(vectors, QV);
   const splits = splitsFor(tiles, x.shape[0] * s.output[0] * s.output[1], 128, 1);
   const SUBS = tiles * splits > 64 ? 4 : 1;
-  const dw = empty(splits === 1 ? wShape : [splits, ...wShape]);
-  const buffers = { x, dy: PACKED ? packChannels(dy, s.groups, SG) : dy, dw };
+  const dw = parts(splits);
   const grid = withDepth(linearGrid(tiles, SUBS), splits);
-  launch("conv_weight_grad_subgroup", { consts: { SG, SUBS, TC, QV, PACKED, ...consts }, buffers, grid, flops });
+  const tile = { SG, SUBS, TC, QV, PACKED: packed ? 1 : 0 };
+  launch("conv_weight_grad_subgroup", { consts: { ...tile, ...consts }, buffers: { x, dy: grads, dw }, grid, flops });
   return splits === 1 ? dw : reduceParts(dw, wShape);
 }
 

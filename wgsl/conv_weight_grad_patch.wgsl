@@ -1,0 +1,155 @@
+// conv_weight_grad_patch.wgsl: gradient of a convolution's weights, for adapters where loads are dear.
+//
+//   dw[split,co,ci,k] = sum over the pixels o of one split of  dy[n,co,o] * x[n,ci, o * S - P + k * DIL]
+//
+// x, dy     [N, groups*cin, id, ih, iw], [N, groups*cout, od, oh, ow] f32
+//           PACKED = 1: dy by conv_pack_channels.wgsl with PACK = SG, [N, groups, blocks, od, oh, ow, SG]. Lanes along
+//           channels then read one place, not SG planes, which at power-of-two sizes compete for the same cache lines.
+// dw        [splits, groups*cout, cin, K] f32, summed over splits by conv_reduce.wgsl
+// method    lanes hold SG output channels; a thread keeps the sums of TC channel vectors x CB input channels x the taps of
+//           one depth. It goes over patches of PY x PX pixels: dy is loaded with lanes along co, the pixels of x below the
+//           patch once for all taps, SG at a time, and each is spread to the taps that use it
+// grid      [tiles of (co, ci, kd), folded over x and y] x [splits]; a split is a range of all patches
+// numerics  f32; every split adds its pixels in one order, so the bits repeat
+// source    own work
+// used by src/kernels/convPatch.ts on software adapters
+enable subgroups;
+
+const SG: u32 = 8;         // lanes of a subgroup
+const SUBS: u32 = 4;       // subgroups per workgroup
+const TC: u32 = 1;         // vectors of output channels per thread
+const CB: u32 = 4;         // input channels per thread
+const PX: u32 = 8;         // pixels of a patch along a row
+const PY: u32 = 2;         // rows of a patch
+const KH: u32 = 3;
+const KW: u32 = 3;
+const SH: u32 = 1;         // stride
+const SW: u32 = 1;
+const DH: u32 = 1;         // dilation
+const DW: u32 = 1;
+const PACKED: u32 = 0;
+
+struct Geometry {
+  groups: u32, cin: u32, cout: u32,   // channels per group
+  id: u32, ih: u32, iw: u32,
+  od: u32, oh: u32, ow: u32,
+  pad_d: i32, pad_h: i32, pad_w: i32, // zeros before the first voxel
+  kd: u32, sd: u32, dd: u32,          // kernel, stride and dilation in depth
+}
+
+const TAPS: u32 = KH * KW;                            // of one depth
+const ROWS: u32 = (PY - 1) * SH + (KH - 1) * DH + 1;  // of the input below a patch
+const COLUMNS: u32 = (PX - 1) * SW + (KW - 1) * DW + 1;
+const VECTORS: u32 = (ROWS * COLUMNS + SG - 1) / SG;
+const_assert SG == 4 || SG == 8;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dw: array<f32>;
+var<immediate> s: Geometry;
+
+// The value of one lane, in all lanes. The loops around it are unrolled, so one case remains.
+fn spread(value: f32, lane: u32) -> f32 {
+  switch lane {
+    case 0: { return subgroupBroadcast(value, 0); }
+    case 1: { return subgroupBroadcast(value, 1); }
+    case 2: { return subgroupBroadcast(value, 2); }
+    case 3: { return subgroupBroadcast(value, 3); }
+    case 4: { return subgroupBroadcast(value, 4); }
+    case 5: { return subgroupBroadcast(value, 5); }
+    case 6: { return subgroupBroadcast(value, 6); }
+    default: { return subgroupBroadcast(value, 7); }
+  }
+}
+
+@compute @workgroup_size(SG * SUBS)
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) local: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let blocks = (s.cout + SG - 1) / SG;
+  let co_tiles = (blocks + TC - 1) / TC;
+  let ci_tiles = (s.cin + CB - 1) / CB;
+  let tile = (id.y * groups.x + id.x) * SUBS + local / SG;
+  let kd = tile % s.kd;
+  let first = tile / s.kd % ci_tiles * CB;
+  let block = tile / (s.kd * ci_tiles) % co_tiles * TC;
+  let group = tile / (s.kd * ci_tiles * co_tiles);
+  let g = min(group, s.groups - 1);   // threads past the end repeat the last group and store nothing
+
+  let plane = s.ih * s.iw;
+  let pixels = s.od * s.oh * s.ow;
+  let across = (s.ow + PX - 1) / PX;
+  let down = (s.oh + PY - 1) / PY;
+  let patches = arrayLength(&x) / (s.groups * s.cin * s.id * plane) * (s.od * down * across);
+  let chunk = (patches + groups.z - 1) / groups.z;
+  let end = min((id.z + 1) * chunk, patches);
+
+  var sums: array<f32, TC * CB * TAPS>;
+  for (var at = id.z * chunk; at < end; at++) {
+    let left = at % across * PX;
+    let top = at / across % down * PY;
+    let od = at / (across * down) % s.od;
+    let n = at / (across * down * s.od);
+    let d = od * s.sd + kd * s.dd - u32(s.pad_d);   // negative positions wrap to huge ones
+
+    var grads: array<f32, TC * PY * PX>;
+    for (var t = 0u; t < TC; t++) {  // @unroll
+      let co = min((block + t) * SG + lane, s.cout - 1);
+      let channel = ((n * s.groups + g) * s.cout + co) * pixels;
+      let packed = ((n * s.groups + g) * blocks + min(block + t, blocks - 1)) * pixels;
+      for (var oy = 0u; oy < PY; oy++) {  // @unroll
+        for (var ox = 0u; ox < PX; ox++) {  // @unroll
+          let inside = top + oy < s.oh && left + ox < s.ow;
+          let pixel = select(0u, (od * s.oh + top + oy) * s.ow + left + ox, inside);
+          let value = dy[select(channel + pixel, (packed + pixel) * SG + lane, PACKED == 1)];
+          grads[(t * PY + oy) * PX + ox] = select(0.0, value, inside);
+        }
+      }
+    }
+
+    // The pixels below the patch, row after row: where this lane finds its one of each vector.
+    var start: array<u32, VECTORS>;
+    var ok: array<bool, VECTORS>;
+    for (var v = 0u; v < VECTORS; v++) {  // @unroll
+      let h = top * SH + (v * SG + lane) / COLUMNS - u32(s.pad_h);
+      let c = left * SW + (v * SG + lane) % COLUMNS - u32(s.pad_w);
+      ok[v] = h < s.ih && c < s.iw && d < s.id;
+      start[v] = select(0u, d * plane + h * s.iw + c, ok[v]);
+    }
+    for (var b = 0u; b < CB; b++) {  // @unroll
+      let image = ((n * s.groups + g) * s.cin + min(first + b, s.cin - 1)) * (s.id * plane);
+      var values: array<f32, VECTORS>;
+      for (var v = 0u; v < VECTORS; v++) {  // @unroll
+        values[v] = select(0.0, x[image + start[v]], ok[v]);
+      }
+      var below: array<f32, ROWS * COLUMNS>;
+      for (var i = 0u; i < ROWS * COLUMNS; i++) {  // @unroll
+        below[i] = spread(values[i / SG], i % SG);
+      }
+      for (var t = 0u; t < TC; t++) {  // @unroll
+        for (var kh = 0u; kh < KH; kh++) {  // @unroll
+          for (var kw = 0u; kw < KW; kw++) {  // @unroll
+            for (var oy = 0u; oy < PY; oy++) {  // @unroll
+              for (var ox = 0u; ox < PX; ox++) {  // @unroll
+                let i = (t * CB + b) * TAPS + kh * KW + kw;
+                let pixel = below[(oy * SH + kh * DH) * COLUMNS + ox * SW + kw * DW];
+                sums[i] = fma(grads[(t * PY + oy) * PX + ox], pixel, sums[i]);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  for (var t = 0u; t < TC; t++) {  // @unroll
+    let co = (block + t) * SG + lane;
+    for (var b = 0u; b < CB; b++) {  // @unroll
+      let out = ((((id.z * s.groups + g) * s.cout + co) * s.cin + first + b) * s.kd + kd) * TAPS;
+      for (var k = 0u; k < TAPS; k++) {  // @unroll
+        if (group < s.groups && co < s.cout && first + b < s.cin) {
+          dw[out + k] = sums[(t * CB + b) * TAPS + k];
+        }
+      }
+    }
+  }
+}
