@@ -7,7 +7,6 @@ export { stageNames, type StageName } from "./options.ts";
 /** A network's task. */
 export interface Stage {
   readonly name: StageName | "region";
-  readonly title: string;
   /** Names of its classes, background first. */
   readonly classes: readonly string[];
   /** Its class of a label: 0 background, 1 kidney, 2 tumor, 3 cyst. */
@@ -26,7 +25,6 @@ export type FineStage = Stage & {
 /** Background, kidney and mass on whole slices: the coarse network does not tell tumors from cysts. */
 export const coarseStage: Stage = {
   name: "coarse",
-  title: "coarse Res-UNet: kidney and masses on whole slices",
   classes: ["background", "kidney", "mass"],
   classOf: (label) => Math.min(label, 2),
   regions: { kidney: [1, 2], masses: [2] },
@@ -34,12 +32,10 @@ export const coarseStage: Stage = {
 
 const binary = (
   name: FineStage["name"],
-  title: string,
   inside: (label: number) => boolean,
   roiLabels: readonly number[],
 ): FineStage => ({
   name,
-  title,
   classes: ["background", name],
   classOf: (label) => Number(inside(label)),
   regions: { [name]: [1] },
@@ -48,9 +44,9 @@ const binary = (
 
 /** Three binary problems (section 2.2 of the paper), kidney meaning kidney and masses, as the challenge scores it. */
 export const fineStages: readonly FineStage[] = [
-  binary("kidney", "MSALDS-UNet: kidney with its masses in the kidney region", (label) => label > 0, [1, 2, 3]),
-  binary("masses", "MSALDS-UNet: masses in the masses region", (label) => label >= 2, [2, 3]),
-  binary("tumor", "MSALDS-UNet: tumor in the region of the predicted masses", (label) => label === 2, [2, 3]),
+  binary("kidney", (label) => label > 0, [1, 2, 3]),
+  binary("masses", (label) => label >= 2, [2, 3]),
+  binary("tumor", (label) => label === 2, [2, 3]),
 ];
 
 /**
@@ -59,7 +55,6 @@ export const fineStages: readonly FineStage[] = [
  */
 export const regionStage: Stage = {
   name: "region",
-  title: "one region-trained network: kidney within masses within tumor",
   classes: ["background", "kidney", "cyst", "tumor"],
   classOf: (label) => [0, 1, 3, 2][label] ?? 0,
   regions: { kidney: [1, 2, 3], masses: [2, 3], tumor: [3] },
