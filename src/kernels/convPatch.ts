@@ -29,6 +29,11 @@ const PATCHES: readonly Patch[] = [
 /** Products of vectors in a thread's inner loop at most, for the sake of compile time: about 4 ms each. */
 const MOST_PRODUCTS = 1024;
 
+/** True for filters small enough that the smallest patch keeps to that. */
+export function isPatchable({ kernel }: ConvShape): boolean {
+  return 16 * kernel[1] * kernel[2] <= MOST_PRODUCTS;
+}
+
 const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
 /**
@@ -45,9 +50,7 @@ function patchFor(s: ConvShape): Patch {
     return threads * (85 * loads + 2.5 * products + 100);
   };
   const small = PATCHES.filter(({ TC, PX, PY }) => TC * PY * PX * taps <= MOST_PRODUCTS);
-  return (small.length > 0 ? small : PATCHES.slice(-1)).reduce((best, patch) =>
-    work(patch) < work(best) ? patch : best,
-  );
+  return small.reduce((a, b) => (work(b) < work(a) ? b : a));
 }
 
 /** Consts and immediates that both kernels share. */
@@ -121,7 +124,7 @@ function gradPatchFor(s: ConvShape): GradPatch {
     return tiles * patches * (85 * loads + 2.5 * TC * CB * PX * PY * taps + 100);
   };
   const small = GRAD_PATCHES.filter(({ TC, CB, PX, PY }) => TC * CB * PX * PY * taps <= MOST_PRODUCTS);
-  return (small.length > 0 ? small : GRAD_PATCHES.slice(-1)).reduce((a, b) => (work(b) < work(a) ? b : a));
+  return small.reduce((a, b) => (work(b) < work(a) ? b : a));
 }
 
 /** How the work of a weight gradient is cut: `tiles` threads for each of at most `patches` ranges of pixels. */

@@ -9,12 +9,12 @@ import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { axisConsts, triple, type Triple } from "./axes.ts";
-import { gradPatchPlan, launchGradPatch, launchPatch, PATCH_LANES } from "./convPatch.ts";
+import { gradPatchPlan, isPatchable, launchGradPatch, launchPatch, PATCH_LANES } from "./convPatch.ts";
 import type { ConvShape } from "./convShape.ts";
 
 /**
- * Which kernels convolutions run: "patch" and "subgroup" suit CPU adapters ("patch" leaves the input gradients of
- * strided convolutions to "subgroup"), "tiled" GPUs; "auto" asks the adapter.
+ * Which kernels convolutions run: "patch" and "subgroup" suit CPU adapters ("patch" leaves large filters and the
+ * input gradients of strided convolutions to "subgroup"), "tiled" GPUs; "auto" asks the adapter.
  */
 export type ConvVariant = "auto" | "patch" | "subgroup" | "tiled";
 
@@ -48,8 +48,8 @@ function useSubgroups(): boolean {
   return chosen !== "tiled";
 }
 
-function usePatches(): boolean {
-  return useSubgroups() && chosen !== "subgroup" && hasPatchLanes();
+function usePatches(s: ConvShape): boolean {
+  return useSubgroups() && chosen !== "subgroup" && hasPatchLanes() && isPatchable(s);
 }
 
 const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
@@ -153,7 +153,7 @@ function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Te
   const pixels = x.shape[0] * sizeOf(p.output.map((n, a) => ceilDiv(n, p.fraction[a])));
   const consts = { ...geometryConsts(p), LD, LH, LW, BIAS: bias ? 1 : 0 };
   const flops = (2 * y.size * p.cin * sizeOf(p.kernel)) / phases;
-  if (usePatches() && p.fraction.every((n) => n === 1)) {
+  if (usePatches(p) && p.fraction.every((n) => n === 1)) {
     launchPatch(p, x, packWeights(w, p, PATCH_LANES), bias, y, flops);
   } else if (useSubgroups()) {
     const SG = gpu().info.subgroupSize;
@@ -251,7 +251,7 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
   const grads = packed ? packChannels(dy, s.groups, SG) : dy;
   const parts = (splits: number) => empty(splits === 1 ? wShape : [splits, ...wShape]);
   // With a single tap nothing is loaded twice, and larger tiles of channels pay.
-  if (usePatches() && s.kernel[1] * s.kernel[2] > 1) {
+  if (usePatches(s) && s.kernel[1] * s.kernel[2] > 1) {
     const { tiles, patches } = gradPatchPlan(s, x.shape[0]);
     const splits = splitsFor(tiles, patches, 128, 4);
     const dw = parts(splits);

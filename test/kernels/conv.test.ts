@@ -97,6 +97,7 @@ const cases: Record<string, Case> = {
     groups: 2,
   },
   "kernel 7": { op: "conv2d", x: [1, 2, 12, 9], w: [8, 2, 7, 7], stride: 2, padding: 3 },
+  "kernel 9": { op: "conv2d", x: [1, 2, 10, 9], w: [3, 2, 9, 9], padding: 4 },
   "one axis": { op: "conv1d", x: [2, 3, 17], w: [4, 3, 5], bias: true, stride: 2, padding: 2 },
   "three axes": { op: "conv3d", x: [1, 3, 5, 6, 7], w: [4, 3, 3, 3, 3], bias: true, padding: 1 },
   "three axes, asymmetric": {

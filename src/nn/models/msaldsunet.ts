@@ -1,6 +1,4 @@
 import { interpolate } from "../../kernels/interpolate.ts";
-import { concat } from "../../kernels/layout.ts";
-import { maxPool2d } from "../../kernels/pool.ts";
 import type { Rng } from "../../random.ts";
 import type { Tensor } from "../../tensor.ts";
 import { ReLU } from "../activation.ts";
@@ -11,6 +9,7 @@ import { ResidualBlock, type ResidualBlockOptions } from "../residualBlock.ts";
 import { Sequential } from "../sequential.ts";
 import type { SegmentationModel } from "./index.ts";
 import { checkInput, type SegmentationOptions } from "./input.ts";
+import { decoderLevels } from "./levels.ts";
 
 export interface MSALDSUNetOptions extends SegmentationOptions {
   /** Levels above the bottleneck, each with an output of its own. Default 4. */
@@ -89,20 +88,7 @@ export class MSALDSUNet {
   /** What the decoder computes at every level, from full resolution down. */
   private features(x: Tensor): Tensor[] {
     checkInput("MSALDSUNet", x, this.inChannels, 2 ** this.encoder.length);
-    const skips: Tensor[] = [];
-    let y = x;
-    for (const block of this.encoder) {
-      y = block.forward(y);
-      skips.push(y);
-      y = maxPool2d(y, { kernelSize: 2 });
-    }
-    y = this.bottleneck.forward(y);
-    const levels: Tensor[] = [];
-    for (const { up, block } of this.decoder) {
-      y = block.forward(concat([up.forward(y), skips.pop()!], 1));
-      levels.unshift(y);
-    }
-    return levels;
+    return decoderLevels(this, x);
   }
 }
 

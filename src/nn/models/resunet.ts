@@ -1,5 +1,3 @@
-import { concat } from "../../kernels/layout.ts";
-import { maxPool2d } from "../../kernels/pool.ts";
 import type { Rng } from "../../random.ts";
 import type { Tensor } from "../../tensor.ts";
 import { ReLU } from "../activation.ts";
@@ -9,6 +7,7 @@ import { ConvTranspose2d } from "../convTranspose.ts";
 import { ResidualBlock } from "../residualBlock.ts";
 import { Sequential } from "../sequential.ts";
 import { checkInput, type SegmentationOptions } from "./input.ts";
+import { decoderLevels } from "./levels.ts";
 
 export interface ResUNetOptions extends SegmentationOptions {
   /** Levels above the bottleneck. Default 4. */
@@ -64,15 +63,6 @@ export class ResUNet {
 
   forward(x: Tensor): Tensor {
     checkInput("ResUNet", x, this.inChannels, 2 ** this.encoder.length);
-    const skips: Tensor[] = [];
-    let y = x;
-    for (const block of this.encoder) {
-      y = block.forward(y);
-      skips.push(y);
-      y = maxPool2d(y, { kernelSize: 2 });
-    }
-    y = this.bottleneck.forward(y);
-    for (const { up, block } of this.decoder) y = block.forward(concat([up.forward(y), skips.pop()!], 1));
-    return this.head.forward(y);
+    return this.head.forward(decoderLevels(this, x)[0]);
   }
 }

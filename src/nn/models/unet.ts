@@ -1,6 +1,4 @@
 import { OptionError } from "../../errors.ts";
-import { concat } from "../../kernels/layout.ts";
-import { maxPool2d } from "../../kernels/pool.ts";
 import type { Rng } from "../../random.ts";
 import type { Tensor } from "../../tensor.ts";
 import { ReLU } from "../activation.ts";
@@ -11,6 +9,7 @@ import { DoubleConv } from "../doubleConv.ts";
 import { Sequential } from "../sequential.ts";
 import { Upsample } from "../upsample.ts";
 import { checkInput, type SegmentationOptions } from "./input.ts";
+import { decoderLevels } from "./levels.ts";
 
 export interface UNetOptions extends SegmentationOptions {
   /** Levels above the bottleneck. Default 4. */
@@ -63,15 +62,6 @@ export class UNet {
 
   forward(x: Tensor): Tensor {
     checkInput("UNet", x, this.inChannels, 2 ** this.encoder.length);
-    const skips: Tensor[] = [];
-    let y = x;
-    for (const block of this.encoder) {
-      y = block.forward(y);
-      skips.push(y);
-      y = maxPool2d(y, { kernelSize: 2 });
-    }
-    y = this.bottleneck.forward(y);
-    for (const { up, block } of this.decoder) y = block.forward(concat([up.forward(y), skips.pop()!], 1));
-    return this.head.forward(y);
+    return this.head.forward(decoderLevels(this, x)[0]);
   }
 }
