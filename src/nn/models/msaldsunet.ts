@@ -51,9 +51,7 @@ export class MSALDSUNet {
     const block = (cin: number, cout: number, options: Partial<ResidualBlockOptions> = {}) =>
       new ResidualBlock(cin, cout, { dropout, rng, ...options });
     this.inChannels = inChannels;
-    this.encoder = widths
-      .slice(0, -1)
-      .map((w, i) => block(i === 0 ? inChannels : widths[i - 1], w, { squeeze: 16 }));
+    this.encoder = widths.slice(0, -1).map((w, i) => block(i === 0 ? inChannels : widths[i - 1], w, { squeeze: 16 }));
     this.bottleneck = block(widths[depth - 1], widths[depth], { dilation: [2, 3] });
     this.decoder = widths
       .slice(1)
