@@ -215,14 +215,20 @@ async function predictedRegions(run: Cascade, stage: FineStage): Promise<Record<
 const coarseLabels: Readonly<Partial<Record<StageName, readonly number[]>>> = { kidney: [1, 2], masses: [2] };
 
 /** The mask of a fine network, joined with the coarse one's where the run says so. */
-async function maskOf({ folder, options }: Cascade, stage: StageName, id: string) {
-  const mask = await readLabels(join(stageFolder(folder, stage), `${id}.nii.gz`));
+async function maskOf(run: Cascade, stage: StageName, id: string) {
+  const mask = await readLabels(join(stageFolder(run.folder, stage), `${id}.nii.gz`));
   const labels = coarseLabels[stage];
-  if (options.coarseMasks === "join" && options.roi.from === "coarse" && labels) {
-    const coarse = await readLabels(join(stageFolder(folder, "coarse"), `${id}.nii.gz`));
-    coarse.data.forEach((label, i) => labels.includes(label) && (mask.data[i] = 1));
+  const coarse = labels && (await joinedLabels(run, id));
+  if (coarse) {
+    coarse.forEach((label, i) => labels.includes(label) && (mask.data[i] = 1));
   }
   return mask;
+}
+
+/** The coarse network's labels of a case where they join those of the fine networks, else null. */
+async function joinedLabels({ folder, options }: Cascade, id: string): Promise<Uint8Array | null> {
+  if (options.coarseMasks !== "join" || options.roi.from !== "coarse") return null;
+  return (await readLabels(join(stageFolder(folder, "coarse"), `${id}.nii.gz`))).data;
 }
 
 function wholeRegions({ fine, split }: Cascade): Record<string, CaseRois> {
@@ -258,10 +264,9 @@ async function compose(run: Cascade): Promise<void> {
     };
     const [kidney, masses, tumor] = [await mask("kidney"), await mask("masses"), await mask("tumor")];
     const labels = composeLabels({ kidney, masses, tumor }) as Uint8Array<ArrayBuffer>;
-    await writeNifti(
-      join(folder, "predictions", `${id}.nii.gz`),
-      largest(labels, geometry.shape, options.keepLargest),
-      geometry,
-    );
+    // Two networks that agree on a kidney outvote a larger blob that only one of them sees.
+    const support = (await joinedLabels(run, id)) ?? undefined;
+    const kept = largest(labels, geometry.shape, options.keepLargest, support);
+    await writeNifti(join(folder, "predictions", `${id}.nii.gz`), kept, geometry);
   }
 }

@@ -109,11 +109,12 @@ export interface RunOptions {
   seed: number;
   /** Rows and columns of the cached slices that regions of interest are cut from. */
   sourceSize: number;
-  /** Connected components kept in a prediction, largest first; 0 keeps all. */
+  /** Connected components kept in a prediction, largest first (see coarseMasks); 0 keeps all. */
   keepLargest: number;
   /**
    * What the coarse masks are for: "regions" of interest alone, as in the paper; or to "join" those of the kidney and
-   * masses networks as well, so that a voxel counts which either of the two has found.
+   * masses networks as well, so that a voxel counts which either of the two has found, and the components
+   * stay of which the coarse network found most.
    */
   coarseMasks: "regions" | "join";
   roi: RoiSettings;

@@ -34,6 +34,8 @@ export interface ComponentOptions {
 export interface KeepLargestOptions extends ComponentOptions {
   /** How many components stay; default 2, one per kidney. */
   keep?: number;
+  /** Another volume of the shape: components rank by their voxels where it is above 0, then by size. */
+  support?: Labels;
   /** Components below this many voxels go, even if they are among the largest; default 0. */
   minVoxels?: number;
   /** The same limit in millilitres; needs `spacing` in mm. */
@@ -103,9 +105,10 @@ export function connectedComponents(
 
 /**
  * Keeps the largest components of `labels` and replaces the others. `data`: [D, H, W]. Returns a new volume and the
- * sizes of what was kept and removed. Components are those of the union of `labels`, so a tumour stays with the kidney
+ * sizes of what was kept and removed, largest first. Components are those of the union of `labels`, so a tumour stays with the kidney
  * that it touches.
- * Throws OptionError if `keep` is negative, or if `minMl` is given without `spacing`.
+ * Throws OptionError if `keep` is negative, or if `minMl` is given without `spacing`; ShapeError if `support` differs in
+ * size.
  */
 export function keepLargest(
   data: Labels,
@@ -118,7 +121,8 @@ export function keepLargest(
   }
   const least = Math.max(options.minVoxels ?? 0, minimumVoxels(options));
   const found = connectedComponents(data, shape, options);
-  const stays = found.components.map((component, rank) => rank < keep && component.voxels >= least);
+  const ranks = options.support ? ranksBySupport(found, data, options.support) : found.components.map((_, i) => i);
+  const stays = found.components.map((component, i) => ranks[i] < keep && component.voxels >= least);
   const out = new Uint8Array(data);
   for (let i = 0; i < found.runStart.length; i++) {
     if (stays[found.runComponent[i]]) continue;
@@ -126,6 +130,19 @@ export function keepLargest(
   }
   const sizes = found.components.map((component) => component.voxels);
   return { data: out, kept: sizes.filter((_, i) => stays[i]), removed: sizes.filter((_, i) => !stays[i]) };
+}
+
+/** Each component's place when they are ordered by voxels where `support` is above 0, then by size. */
+function ranksBySupport({ components, runStart, runLength, runComponent }: Components, data: Labels, support: Labels) {
+  if (support.length !== data.length)
+    throw new ShapeError(`keepLargest: support must have ${data.length} voxels like the data, found ${support.length}`);
+  const supported = components.map(() => 0);
+  for (let i = 0; i < runStart.length; i++)
+    for (let v = runStart[i]; v < runStart[i] + runLength[i]; v++) supported[runComponent[i]] += Number(support[v] > 0);
+  const ranks = components.map(() => 0);
+  const order = components.map((_, i) => i).sort((a, b) => supported[b] - supported[a] || a - b);
+  order.forEach((component, rank) => (ranks[component] = rank));
+  return ranks;
 }
 
 function minimumVoxels({ minMl = 0, spacing }: KeepLargestOptions): number {

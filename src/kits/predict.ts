@@ -46,13 +46,14 @@ export async function predictSlices(network: Network, stage: Stage, job: Predict
   });
 }
 
-/** Labels after `keepLargest` with `keep` components; all of them for 0. */
+/** Labels after `keepLargest` with `keep` components; all of them for 0. `support`: labels that must agree with them. */
 export function largest(
   labels: Uint8Array<ArrayBuffer>,
   shape: readonly number[],
   keep: number,
+  support?: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
-  return keep > 0 ? keepLargest(labels, shape, { keep }).data : labels;
+  return keep > 0 ? keepLargest(labels, shape, { keep, support }).data : labels;
 }
 
 /** Three sigmoid planes to labels, each region within the one before. */

@@ -97,8 +97,11 @@ export function caveats(run: RunFacts, metrics: Metrics, coarse: "none" | "besid
     lines.push(
       `No case has ${absent.join(" or ")} in its reference; by the KiTS rule a prediction without any scores 1 there.`,
     );
-  const kept = flatten(run.options, "").find(([path]) => /(^|\.)keepLargest$/.test(path))?.[1];
-  if (Number(kept) > 0) lines.push(`Predictions keep the ${kept} largest components.`);
+  const settings = new Map(flatten(run.options, ""));
+  const kept = Number(settings.get("keepLargest") ?? 0);
+  const joined = settings.get("coarseMasks") === "join";
+  const which = joined ? `${kept} components of which the coarse network found most` : `${kept} largest components`;
+  if (kept > 0) lines.push(`Predictions keep the ${which}.`);
   return lines;
 }
 

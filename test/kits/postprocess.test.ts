@@ -144,6 +144,21 @@ describe("keepLargest", () => {
     expect(keepLargest(row, shape, { keep: 9, minMl: 0.26, spacing: [5, 5, 5] }).kept).toEqual([3]);
   });
 
+  it("ranks by what another volume supports, then by size, and lists what stays by size", () => {
+    const labels = [1, 1, 1, 0, 2, 2, 0, 1, 0, 1];
+    const support = [0, 0, 0, 0, 0, 9, 0, 1, 0, 0];
+    const two = keepLargest(labels, [1, 1, 10], { support });
+    expect([...two.data]).toEqual([0, 0, 0, 0, 2, 2, 0, 1, 0, 0]);
+    expect([two.kept, two.removed]).toEqual([
+      [2, 1],
+      [3, 1],
+    ]);
+    expect(keepLargest(labels, [1, 1, 10], { support, keep: 3 }).kept).toEqual([3, 2, 1]);
+    expect(() => keepLargest(labels, [1, 1, 10], { support: [1] })).toThrow(
+      "keepLargest: support must have 10 voxels like the data, found 1",
+    );
+  });
+
   it("refuses options that cannot be meant", () => {
     expect(() => keepLargest(row, shape, { keep: -1 })).toThrow(
       "keepLargest: keep must be a whole number from 0, found -1",

@@ -175,7 +175,7 @@ describe("what it says", () => {
     expect(caveats(facts, metrics)).toEqual([
       "The data are synthetic: these scores say nothing about patients.",
       "Few test cases (4): a mean over them can change much with the next ones.",
-      "Predictions keep the 2 largest components.",
+      "Predictions keep the 2 components of which the coarse network found most.",
     ]);
     const real = { ...facts, data: { ...facts.data, synthetic: false }, options: {} };
     const many = { ...metrics, cases: Array.from({ length: 10 }, () => metrics.cases[0]) };
