@@ -7,7 +7,7 @@ import { DataError } from "../errors.ts";
 import { loadSafetensors, loadStateDict, stateDict } from "../nn/index.ts";
 import { sameShape } from "../shape.ts";
 import type { SliceCache } from "./cache.ts";
-import { composeLabels } from "./compose.ts";
+import { composeLabels, wholeLesions } from "./compose.ts";
 import { fineNetwork } from "./fineNetwork.ts";
 import { coarseNetwork, type ClassFrequencies, type Network } from "./network.ts";
 import { readLabels, writeNifti } from "./nifti.ts";
@@ -267,6 +267,7 @@ async function compose(run: Cascade): Promise<void> {
     // Two networks that agree on a kidney outvote a larger blob that only one of them sees.
     const support = (await joinedLabels(run, id)) ?? undefined;
     const kept = largest(labels, geometry.shape, options.keepLargest, support);
+    if (options.tumorRule === "lesions") wholeLesions(kept, geometry.shape);
     await writeNifti(join(folder, "predictions", `${id}.nii.gz`), kept, geometry);
   }
 }

@@ -1,6 +1,7 @@
 // From the three masks of the cascade to KiTS labels.
 
 import { ShapeError } from "../errors.ts";
+import { connectedComponents } from "./postprocess.ts";
 
 /** Masks of zeros and ones on one grid: kidney with its masses, masses, tumor. */
 export interface Masks {
@@ -26,4 +27,12 @@ export function composeLabels(
   }
   for (let i = 0; i < out.length; i++) out[i] = masses[i] ? (tumor[i] ? 2 : 3) : kidney[i] ? 1 : 0;
   return out;
+}
+
+/** Makes every connected mass (labels 2 and 3) with a voxel of tumor (2) in it tumor as a whole. `labels`: [D, H, W]. */
+export function wholeLesions(labels: Uint8Array, shape: readonly number[]): void {
+  const { runStart, runLength, runComponent } = connectedComponents(labels, shape, { labels: [2, 3] });
+  const runs = Array.from(runStart, (start, i) => labels.subarray(start, start + runLength[i]));
+  const tumors = new Set(runs.flatMap((run, i) => (run.includes(2) ? [runComponent[i]] : [])));
+  runs.forEach((run, i) => tumors.has(runComponent[i]) && run.fill(2));
 }

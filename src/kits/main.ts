@@ -61,7 +61,7 @@ const mode = (text: string): ProgressMode => {
 const collect = (text: string, all: string[]): string[] => [...all, text];
 
 /** Flags that set one setting of the run. */
-const RUN_FLAGS = ["seed", "overfit", "keepLargest", "coarseMasks", "sourceSize"];
+const RUN_FLAGS = ["seed", "overfit", "keepLargest", "coarseMasks", "tumorRule", "sourceSize"];
 /** Flags that set the same setting of every network, those of the fine networks, and the size of either. */
 const NETWORK_FLAGS = [
   "channels",
@@ -133,6 +133,7 @@ function commandLine(): Command {
     .option("--no-augment", "no rotation, mirror or noise")
     .option("--checkpoint-every <n>", "epochs between periodic checkpoints")
     .option("--keep-largest <n>", "components kept in a prediction; 0 keeps all")
+    .option("--tumor-rule <rule>", "voxels (as the paper), or lesions: all of a mass in which any tumor is found")
     .option("--coarse-masks <use>", "regions (as the paper), or join: kidney and masses are what either network finds")
     .option("--png", "also write every slice as PNG into the cache")
     .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
@@ -181,7 +182,9 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
       `--ablation goes on with the settings of the run in ${o.out}; leave the others out, or choose another --out`,
     );
   if (o.ablation && options.roi.from === "none")
-    throw new OptionError("--ablation compares with the coarse network and trains without it itself; leave out --no-coarse");
+    throw new OptionError(
+      "--ablation compares with the coarse network and trains without it itself; leave out --no-coarse",
+    );
   warnOfSchedule(options);
   const root = resolve(o.data ?? before?.data.root ?? (await ensurePhantom(join("runs", "phantom-data"))));
   const adapter = await init(o.adapter ? { adapter: o.adapter } : {});
@@ -204,7 +207,8 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const started = performance.now();
   const metrics = ablated ? await loadMetrics(request.folder) : await trainKits(request);
   if (o.ablation && metrics) await runAblation(request, metrics);
-  else if (o.ablation) say("ablation: not started, it needs all networks of the run; add it to the command that trains the last");
+  else if (o.ablation)
+    say("ablation: not started, it needs all networks of the run; add it to the command that trains the last");
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   say(`done in ${seconds} s: ${metrics ? join(request.folder, "report.html") : request.folder}`);
   if (o.json && metrics) console.log(JSON.stringify(metrics));

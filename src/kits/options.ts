@@ -117,6 +117,11 @@ export interface RunOptions {
    * stay of which the coarse network found most.
    */
   coarseMasks: "regions" | "join";
+  /**
+   * What is tumor in the masses: the "voxels" that the tumor network finds, as in the paper; or all of every "lesion",
+   * a connected mass, in which it finds any, since a lesion is of one kind.
+   */
+  tumorRule: "voxels" | "lesions";
   roi: RoiSettings;
   coarse: CoarseOptions;
   kidney: FineOptions;
@@ -190,6 +195,7 @@ const rules: Readonly<Record<string, Rule>> = {
   seed: whole(0, 0xffffffff),
   keepLargest: whole(0, 1000),
   coarseMasks: oneOf("regions", "join"),
+  tumorRule: oneOf("voxels", "lesions"),
 };
 
 /** Settings that are checked where they are used. */

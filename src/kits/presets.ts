@@ -87,6 +87,7 @@ function settings({ run = {}, roi: r = {}, every = {}, coarse: c = {}, fine: f =
     sourceSize: 256,
     keepLargest: 2,
     coarseMasks: "regions",
+    tumorRule: "voxels",
     ...run,
     roi: { ...roi, ...r },
     coarse: { ...coarse, ...every, ...c },
@@ -115,8 +116,8 @@ const quick: Partial<TrainOptions> = {
   augment: upright,
 };
 
-/** Small networks overlook whole masses, and two of them seldom the same. */
-const joined: Partial<RunOptions> = { coarseMasks: "join" };
+/** Small networks overlook whole masses, two of them seldom the same, and the tumor network finds parts of lesions. */
+const joined: Partial<RunOptions> = { coarseMasks: "join", tumorRule: "lesions" };
 
 const quickFine: Partial<FineOptions> = {
   start: "before",

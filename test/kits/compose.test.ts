@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { composeLabels } from "../../src/kits/compose.ts";
+import { composeLabels, wholeLesions } from "../../src/kits/compose.ts";
 
 test("tumor needs masses, masses need no kidney, cyst is what the tumor leaves", () => {
   // every combination of the three masks, kidney as the first bit
@@ -13,4 +13,13 @@ test("masks of different sizes are refused", () => {
   expect(() => composeLabels({ kidney: a, masses: b, tumor: a })).toThrow(
     "composeLabels: kidney, masses, tumor and out must have one size, found 4, 5, 4 and 4",
   );
+});
+
+test("a mass with any tumor in it becomes tumor as a whole, others and the kidney stay", () => {
+  const labels = Uint8Array.from([1, 3, 3, 2, 1, 0, 3, 1, 3, 0, 0, 2]);
+  wholeLesions(labels, [1, 2, 6]);
+  expect([...labels]).toEqual([1, 2, 2, 2, 1, 0, 2, 1, 2, 0, 0, 2]);
+  const apart = Uint8Array.from([3, 3, 1, 2, 3, 0]);
+  wholeLesions(apart, [1, 1, 6]);
+  expect([...apart]).toEqual([3, 3, 1, 2, 2, 0]);
 });
