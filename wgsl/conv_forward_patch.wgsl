@@ -112,9 +112,9 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
           for (var kh = 0u; kh < KH; kh++) {  // @unroll
             for (var kw = 0u; kw < KW; kw++) {  // @unroll
               for (var ox = 0u; ox < PX; ox++) {  // @unroll
-                let s = (t * PY + oy) * PX + ox;
+                let i = (t * PY + oy) * PX + ox;
                 let pixel = pixels[(oy * SH + kh * DH) * COLUMNS + ox * SW + kw * DW];
-                sums[s] = fma(weights[(t * KH + kh) * KW + kw], pixel, sums[s]);
+                sums[i] = fma(weights[(t * KH + kh) * KW + kw], pixel, sums[i]);
               }
             }
           }

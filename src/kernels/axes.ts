@@ -29,3 +29,8 @@ export function triple(values: readonly number[], fill: number): Triple {
 export function axisConsts<P extends string>(prefix: P, [d, h, w]: Triple): Record<`${P}${"D" | "H" | "W"}`, number> {
   return { [`${prefix}D`]: d, [`${prefix}H`]: h, [`${prefix}W`]: w } as Record<`${P}${"D" | "H" | "W"}`, number>;
 }
+
+/** a / b rounded up. */
+export function ceilDiv(a: number, b: number): number {
+  return Math.ceil(a / b);
+}

@@ -8,7 +8,7 @@ import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
-import { axisConsts, triple, type Triple } from "./axes.ts";
+import { axisConsts, ceilDiv, triple, type Triple } from "./axes.ts";
 import { gradPatchPlan, isPatchable, launchGradPatch, launchPatch, PATCH_LANES } from "./convPatch.ts";
 import type { ConvShape } from "./convShape.ts";
 
@@ -51,8 +51,6 @@ function useSubgroups(): boolean {
 function usePatches(s: ConvShape): boolean {
   return useSubgroups() && chosen !== "subgroup" && hasPatchLanes() && isPatchable(s);
 }
-
-const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
 /** What one launch of a forward kernel computes: a convolution of stride `stride / fraction` over packed weights. */
 interface Product extends ConvShape {
@@ -252,10 +250,10 @@ export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: reado
   const parts = (splits: number) => empty(splits === 1 ? wShape : [splits, ...wShape]);
   // With a single tap nothing is loaded twice, and larger tiles of channels pay.
   if (usePatches(s) && s.kernel[1] * s.kernel[2] > 1) {
-    const { tiles, patches } = gradPatchPlan(s, x.shape[0]);
-    const splits = splitsFor(tiles, patches, 128, 4);
+    const plan = gradPatchPlan(s, x.shape[0]);
+    const splits = splitsFor(plan.tiles, plan.patches, 128, 4);
     const dw = parts(splits);
-    launchGradPatch(s, x, grads, packed, dw, splits, flops);
+    launchGradPatch(s, plan, x, grads, packed, dw, splits, flops);
     return splits === 1 ? dw : reduceParts(dw, wShape);
   }
   const vectors = ceilDiv(columns, SG);
