@@ -177,6 +177,9 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const before = again ? await loadFacts(resolve(o.out!)) : null;
   const preset = o.preset ?? before?.preset ?? (o.data ? "demo" : "phantom");
   const options = changed(before && (ablated || !o.preset) ? before.options : presetOptions(preset), o, given);
+  // Networks that are not trained now were trained with what run.json says of them.
+  if (before)
+    for (const name of stageNames) if (!stages.includes(name)) Object.assign(options, { [name]: before.options[name] });
   if (ablated && !isDeepStrictEqual(options, before!.options))
     throw new OptionError(
       `--ablation goes on with the settings of the run in ${o.out}; leave the others out, or choose another --out`,

@@ -102,6 +102,7 @@ export function caveats(run: RunFacts, metrics: Metrics, coarse: "none" | "besid
   const joined = settings.get("coarseMasks") === "join";
   const which = joined ? `${kept} components of which the coarse network found most` : `${kept} largest components`;
   if (kept > 0) lines.push(`Predictions keep the ${which}.`);
+  if (settings.get("tumorRule") === "lesions") lines.push("A mass in which any tumor is found is tumor as a whole.");
   return lines;
 }
 

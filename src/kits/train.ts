@@ -36,6 +36,8 @@ export interface TrainResult {
   best: { epoch: number; validationLoss: number };
   epochs: number;
   images: number;
+  /** Seed of weights, sampling and augmentation. */
+  seed: number;
   seconds: number;
   parameters: { network: number; discriminators: number };
 }
@@ -86,7 +88,9 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   await mkdir(checkpoints, { recursive: true });
   const progress = startProgress({ label: `train ${name}`, total: options.epochs * perEpoch, mode });
   if (validation.length === 0)
-    progress.log(`warning: ${name}: no validation slice can be shown to it, so the training loss chooses the checkpoint`);
+    progress.log(
+      `warning: ${name}: no validation slice can be shown to it, so the training loss chooses the checkpoint`,
+    );
   let best = { epoch: -1, validationLoss: Infinity };
   try {
     for (let epoch = 0; epoch < options.epochs; epoch++) {
@@ -124,6 +128,7 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
     best,
     epochs: options.epochs,
     images: options.epochs * perEpoch,
+    seed: job.seed,
     seconds,
     parameters: network.parameterCounts,
   };

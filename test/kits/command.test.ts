@@ -167,6 +167,7 @@ describe("a run", () => {
     expect(same).toEqual([true, true, false, true]);
     const facts = JSON.parse(readFileSync(join(work, "run-b/run.json"), "utf8"));
     expect([facts.trained.masses.epochs, facts.trained.kidney.epochs, facts.status]).toEqual([1, 2, "finished"]);
+    expect([facts.trained.masses.seed, facts.trained.kidney.seed]).toEqual([5, 0]);
     const log = readFileSync(join(work, "run-b/log.jsonl"), "utf8")
       .trim()
       .split("\n")
@@ -213,7 +214,9 @@ describe("a run", () => {
     const before = [".", "ablation/msal"].map(weights);
     expect(run("--out", "run-e", "--ablation").status).toBe(0);
     expect([".", "ablation/msal"].map(weights)).toEqual(before);
-    expect(read().rows.map(({ mean }: { mean: object }) => mean)).toEqual(rows.map(({ mean }: { mean: object }) => mean));
+    expect(read().rows.map(({ mean }: { mean: object }) => mean)).toEqual(
+      rows.map(({ mean }: { mean: object }) => mean),
+    );
     expect(failure("--out", "run-e", "--ablation", "--width", "8")).toMatch(
       /--ablation goes on with the settings of the run in run-e/,
     );

@@ -176,10 +176,13 @@ describe("what it says", () => {
       "The data are synthetic: these scores say nothing about patients.",
       "Few test cases (4): a mean over them can change much with the next ones.",
       "Predictions keep the 2 components of which the coarse network found most.",
+      "A mass in which any tumor is found is tumor as a whole.",
     ]);
     const real = { ...facts, data: { ...facts.data, synthetic: false }, options: {} };
     const many = { ...metrics, cases: Array.from({ length: 10 }, () => metrics.cases[0]) };
     expect(caveats(real, many)).toEqual([]);
+    const paper = { ...real, options: { keepLargest: 2, coarseMasks: "regions", tumorRule: "voxels" } };
+    expect(caveats(paper, many)).toEqual(["Predictions keep the 2 largest components."]);
     expect(caveats(real, many, "beside")[0]).toContain('tumor row of "coarse alone" compares masses with tumors');
     expect(caveats(real, many, "alone")[0]).toContain("its tumor scores compare masses with tumors");
     expect(caveats({ ...real, split: { ...facts.split, overfit: true } }, many)[0]).toMatch(/^Overfit check/);

@@ -132,7 +132,7 @@ function splitOf(ids: string[], test: string[]): Split {
 }
 
 function factsOf(data: string, split: Split, fine: boolean, options: FixtureOptions): RunFacts {
-  const trained = { best: { epoch: 1, validationLoss: 0.3 }, epochs: 8, images: 960, seconds: 96 };
+  const trained = { best: { epoch: 1, validationLoss: 0.3 }, epochs: 8, images: 960, seed: 0, seconds: 96 };
   return {
     status: "finished",
     wgrad: "0.1.0",
