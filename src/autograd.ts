@@ -62,17 +62,19 @@ export function backward(y: Tensor, dy?: Tensor): void {
     throw new ShapeError(
       `backward: the gradient has shape ${showShape(dy.shape)} but the tensor ${showShape(y.shape)}`,
     );
-  noGrad(() => propagate(y, dy ?? ones(y.shape)));
+  noGrad(() => propagate(y, dy ?? ones(y.shape), accumulateLeaf));
 }
 
-function propagate(y: Tensor, dy: Tensor): void {
+/** Gives `found` the gradient of every leaf below `y`; what was recorded before `since` counts as a leaf. */
+function propagate(y: Tensor, dy: Tensor, found: (leaf: Tensor, grad: Tensor) => void, since = 0): void {
   const grads = new Map<Tensor, Tensor>([[y, dy]]);
-  for (const t of newestFirst(y)) {
+  for (const t of newestFirst(y, since)) {
     const grad = grads.get(t);
     if (!grad) continue;
     grads.delete(t);
-    if (t.node) spread(t.node, grad, grads);
-    else accumulateLeaf(t, grad);
+    const node = nodeSince(t, since);
+    if (node) spread(node, grad, grads);
+    else found(t, grad);
   }
 }
 
@@ -100,15 +102,42 @@ function accumulateLeaf(leaf: Tensor, grad: Tensor): void {
 }
 
 /** Every tensor that `y` depends on and that requires a gradient, later ones first, leaves last. */
-function newestFirst(y: Tensor): Tensor[] {
+function newestFirst(y: Tensor, since: number): Tensor[] {
   const seen = new Set<Tensor>([y]);
   const stack = [y];
   while (stack.length > 0) {
-    for (const input of stack.pop()!.node?.inputs ?? []) {
+    for (const input of nodeSince(stack.pop()!, since)?.inputs ?? []) {
       if (!input.requiresGrad || seen.has(input)) continue;
       seen.add(input);
       stack.push(input);
     }
   }
-  return [...seen].sort((a, b) => (b.node?.order ?? -1) - (a.node?.order ?? -1));
+  return [...seen].sort((a, b) => (nodeSince(b, since)?.order ?? -1) - (nodeSince(a, since)?.order ?? -1));
+}
+
+function nodeSince({ node }: Tensor, since: number): Node | null {
+  return node && node.order >= since ? node : null;
+}
+
+/** Runs `fn` with gradients recorded, whatever was set before. Returns also the order of the first node it records. */
+export function recorded<T>(fn: () => T): { result: T; since: number } {
+  const [before, since] = [enabled, order];
+  enabled = true;
+  try {
+    return { result: fn(), since };
+  } finally {
+    enabled = before;
+  }
+}
+
+/** The leaves below `y` that require a gradient; what was recorded before `since` counts as a leaf. */
+export function leavesOf(y: Tensor, since: number): Tensor[] {
+  return y.requiresGrad ? newestFirst(y, since).filter((t) => !nodeSince(t, since)) : [];
+}
+
+/** The gradients of those leaves, given that of `y`. */
+export function gradientsOf(y: Tensor, dy: Tensor, since: number): ReadonlyMap<Tensor, Tensor> {
+  const grads = new Map<Tensor, Tensor>();
+  if (y.requiresGrad) noGrad(() => propagate(y, dy, (leaf, grad) => grads.set(leaf, grad), since));
+  return grads;
 }

@@ -19,9 +19,11 @@ export interface CompileOptions {
 /** A compiled step. */
 export interface CompiledStep<T extends object, R> {
   (inputs: StepInputs<T>): Promise<R>;
+  /** Traces `fn` for inputs of these shapes and tells the memory that running it takes; nothing runs or is allocated. */
+  prepare(inputs: StepInputs<T>): Promise<PlanMemory>;
   /** Calls of `fn` so far: one for each new set of shapes. */
   readonly traces: number;
-  /** GPU memory of the plan used last; null before the first call. */
+  /** GPU memory of the plan used last; null before the first. */
   readonly memory: PlanMemory | null;
   /** Forgets all plans and gives their memory back. */
   free(): void;
@@ -32,6 +34,7 @@ interface Trace {
   readonly result: unknown;
   /** Of the call under way. Read by the uploads of the plan. */
   readonly inputs: { now: StepInputs };
+  /** Storages of the result, which each call copies. */
   readonly tensors: readonly Storage[];
 }
 
@@ -64,27 +67,26 @@ export function compile<T extends object, R>(
   let count = 0;
   let memory: PlanMemory | null = null;
 
-  const call = async (inputs: StepInputs): Promise<R> => {
+  const traceOf = async (inputs: StepInputs): Promise<Trace> => {
     const key = signature(inputs);
-    const known = traces.get(key);
+    let trace = traces.get(key);
     traces.delete(key);
-    if (known && isCurrent(known.plan)) {
-      traces.set(key, known);
-      memory = known.plan.memory;
-      return replay<R>(known, inputs);
+    if (!trace || !isCurrent(trace.plan)) {
+      if (trace) dropPlan(trace.plan);
+      count++;
+      trace = await traced(fn, inputs);
     }
-    if (known) dropPlan(known.plan);
-    count++;
-    const { trace, result } = await traced(fn, inputs);
     traces.set(key, trace);
     memory = trace.plan.memory;
     for (const [old, { plan }] of [...traces].slice(0, -maxPlans)) {
       traces.delete(old);
       dropPlan(plan);
     }
-    return result;
+    return trace;
   };
+  const call = async (inputs: StepInputs): Promise<R> => replay<R>(await traceOf(inputs), inputs);
   return Object.defineProperties(call, {
+    prepare: { value: async (inputs: StepInputs) => (await traceOf(inputs)).plan.memory },
     traces: { get: () => count },
     memory: { get: () => memory },
     free: {
@@ -106,13 +108,10 @@ function signature(inputs: StepInputs): string {
   return `${parts.join(", ")} ${gradEnabled()}`;
 }
 
-async function traced<T extends object, R>(
-  fn: (inputs: T) => R,
-  given: StepInputs,
-): Promise<{ trace: Trace; result: R }> {
+/** Records `fn` on inputs of the shapes given, without running what it records. */
+async function traced<T extends object, R>(fn: (inputs: T) => R, given: StepInputs): Promise<Trace> {
   const inputs: { now: StepInputs } = { now: given };
-  let plan: Plan | null = null;
-  let tensors: Storage[] = [];
+  let made: { plan: Plan; tensors: Storage[] } | null = null;
   const result = await inStep(
     () => {
       const entries = Object.entries(given).map(([name, { shape, dtype }]) => [
@@ -126,14 +125,13 @@ async function traced<T extends object, R>(
     async (recording) => {
       checkNothingHeld(recording);
       const { program, created, survivors } = recording;
-      plan = await makePlan(program, created, survivors);
-      tensors = [...survivors].filter((s) => created.has(s));
-      await runPlan(plan, new Map(tensors.map((s) => [s, s])));
-      for (const s of created) if (!survivors.has(s)) s.released = true;
+      made = { plan: makePlan(program, created, survivors), tensors: [...survivors].filter((s) => created.has(s)) };
+      for (const s of created) s.released = true;
     },
   );
+  const { plan, tensors } = made!;
   const bare = withStorages(result, new Map(tensors.map((s) => [s, s]))); // without the graph behind it
-  return { trace: { plan: plan!, result: bare, inputs, tensors }, result };
+  return { plan, result: bare, inputs, tensors };
 }
 
 function checkNothingHeld({ held }: Recording): void {

@@ -8,6 +8,7 @@ import {
   compile,
   diceCrossEntropy,
   dropout,
+  flush,
   init,
   keep,
   mul,
@@ -74,7 +75,11 @@ describe("compile", () => {
 
   test("results of earlier calls keep their values", async () => {
     const double = compile(({ x }: { x: Tensor }) => [add(x, x), "name"] as const);
-    const calls = [await double({ x: host([1, 2]) }), await double({ x: host([3, 4]) }), await double({ x: host([5, 6]) })];
+    const calls = [
+      await double({ x: host([1, 2]) }),
+      await double({ x: host([3, 4]) }),
+      await double({ x: host([5, 6]) }),
+    ];
     expect(await Promise.all(calls.map(([t]) => read(t)))).toEqual([
       [2, 4],
       [6, 8],
@@ -128,6 +133,18 @@ describe("compile", () => {
     expect(gpu().pool.allocatedBytes).toBeLessThanOrEqual(allocatedBytes + 30 * 256); // losses not yet collected
   });
 
+  test("prepare tells the memory of a step before any of it is taken, and changes no bit", async () => {
+    const [plain, prepared] = [training(), training()].map(({ fn }) => compile(fn));
+    await flush();
+    const { allocatedBytes } = gpu().pool;
+    const told = await prepared.prepare(batch(0));
+    expect([gpu().pool.allocatedBytes, prepared.traces]).toEqual([allocatedBytes, 1]);
+    for (let k = 0; k < 3; k++)
+      expect(await read((await prepared(batch(k))).loss)).toEqual(await read((await plain(batch(k))).loss));
+    expect(prepared.memory).toEqual(told);
+    expect([prepared.traces, told.planned, told.bound]).toEqual([1, plain.memory!.planned, plain.memory!.bound]);
+  });
+
   test("weights that were replaced are traced anew", async () => {
     const held = { w: tensor([2]) };
     const f = compile(({ x }: { x: Tensor }) => mul(x, held.w));
@@ -141,7 +158,9 @@ describe("compile", () => {
   test("what cannot be replayed is refused, and the next step works", async () => {
     const w = tensor([1], { requiresGrad: true });
     const gradient = compile(({ x }: { x: Tensor }) => backward(mul(w, x)));
-    await expect(gradient({ x: host([1]) })).rejects.toThrow("compile: a gradient or a kept tensor would outlive the step");
+    await expect(gradient({ x: host([1]) })).rejects.toThrow(
+      "compile: a gradient or a kept tensor would outlive the step",
+    );
     w.grad = null;
     const kept = compile(({ x }: { x: Tensor }) => void keep(add(x, 1)));
     await expect(kept({ x: host([1]) })).rejects.toThrow("compile: a gradient or a kept tensor would outlive the step");

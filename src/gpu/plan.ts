@@ -19,56 +19,61 @@ export interface PlanMemory {
   readonly outside: number;
 }
 
+/** A program with its memory settled; nothing is allocated before its first run. */
 export interface Plan {
   readonly program: Program;
+  /** Which buffer each storage made in the program lies in, by number, and the bytes of each. */
+  readonly inside: ReadonlyMap<Storage, number>;
+  readonly capacities: readonly number[];
+  /** Storages from outside, with the buffer they had. */
+  readonly outside: ReadonlyMap<Storage, Buffer>;
+  readonly memory: PlanMemory;
+  allocated: Allocated | null;
+}
+
+/** What a plan holds on the GPU. */
+interface Allocated {
+  readonly buffers: readonly Buffer[];
   readonly pipelines: readonly GPUComputePipeline[];
   readonly groups: readonly GPUBindGroup[];
-  /** Storages of the program that have a buffer of the plan, and those from outside with the buffer they had. */
-  readonly inside: ReadonlyMap<Storage, Buffer>;
-  readonly outside: ReadonlyMap<Storage, Buffer>;
-  readonly buffers: readonly Buffer[];
-  readonly memory: PlanMemory;
 }
 
 /**
  * Settles `program`, whose storages are `created` in it or come from outside with their buffers. Values of `results`
- * stay until the end of the program. Compiles missing pipelines in parallel.
+ * stay until the end of the program.
  */
-export async function makePlan(
-  program: Program,
-  created: ReadonlySet<Storage>,
-  results: ReadonlySet<Storage>,
-): Promise<Plan> {
-  const g = gpu();
-  const { calls } = program;
-  await Promise.all(calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
+export function makePlan(program: Program, created: ReadonlySet<Storage>, results: ReadonlySet<Storage>): Plan {
   const lives = lifetimesOf(program, created, results);
   const { bufferOf, capacities } = assignBuffers([...lives.values()]);
+  const inside = new Map([...lives.keys()].map((s, i) => [s, bufferOf[i]]));
+  const outside = new Map<Storage, Buffer>();
+  for (const { buffers } of program.calls)
+    for (const s of buffers) if (!inside.has(s)) outside.set(s, outsideBuffer(s));
+  const memory = {
+    planned: capacities.reduce((a, b) => a + b, 0),
+    bound: livenessBound([...lives.values()]),
+    outside: [...outside.values()].reduce((n, b) => n + b.capacity, 0),
+  };
+  return { program, inside, capacities, outside, memory, allocated: null };
+}
+
+/** Compiles missing pipelines in parallel, takes the plan's buffers and makes its bind groups. */
+async function allocate(plan: Plan): Promise<Allocated> {
+  const g = gpu();
+  const { calls } = plan.program;
+  await Promise.all(calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
   g.pool.trim(); // what unplanned runs have left
   g.bindGroups.clear();
-  const buffers = capacities.map((bytes) => g.pool.reserve(bytes));
-  const inside = new Map([...lives.keys()].map((s, i) => [s, buffers[bufferOf[i]]]));
-  const outside = new Map<Storage, Buffer>();
-  for (const { buffers: bound } of calls) for (const s of bound) if (!inside.has(s)) outside.set(s, outsideBuffer(s));
-  const plan: Plan = {
-    program,
-    pipelines: calls.map((c) => g.pipelines.get(c.key)!),
-    groups: calls.map((call) => createBindGroup(g, call, (s) => inside.get(s) ?? outside.get(s)!)),
-    inside,
-    outside,
-    buffers,
-    memory: {
-      planned: capacities.reduce((a, b) => a + b, 0),
-      bound: livenessBound([...lives.values()]),
-      outside: [...outside.values()].reduce((n, b) => n + b.capacity, 0),
-    },
-  };
-  debugLog(1, describePlan(plan));
-  return plan;
+  const buffers = plan.capacities.map((bytes) => g.pool.reserve(bytes));
+  const bufferOf = (s: Storage) => (plan.inside.has(s) ? buffers[plan.inside.get(s)!] : plan.outside.get(s)!);
+  const pipelines = calls.map((c) => g.pipelines.get(c.key)!);
+  debugLog(1, describePlan(plan, new Set(pipelines).size));
+  return { buffers, pipelines, groups: calls.map((call) => createBindGroup(g, call, bufferOf)) };
 }
 
 function outsideBuffer(s: Storage): Buffer {
-  if (!s.buffer) throw new GpuError("compile: a tensor from outside has no values; an earlier error stopped its program");
+  if (!s.buffer)
+    throw new GpuError("compile: a tensor from outside has no values; an earlier error stopped its program");
   return s.buffer;
 }
 
@@ -108,10 +113,13 @@ export function isCurrent({ outside }: Plan): boolean {
 export async function runPlan(plan: Plan, results: ReadonlyMap<Storage, Storage>): Promise<void> {
   const g = gpu();
   throwFault();
+  const { buffers, pipelines, groups } = (plan.allocated ??= await allocate(plan));
   if (g.lastSubmit) await waitFor(g.lastSubmit, g.info.software);
-  const { program, pipelines, groups, inside } = plan;
-  for (const { storage, data } of program.uploads) writeBuffer(g, inside.get(storage)!, data());
-  const copies = [...results].flatMap(([from, to]) => (inside.has(from) ? copyInto(g, inside.get(from)!, to) : []));
+  const { program, inside } = plan;
+  for (const { storage, data } of program.uploads) writeBuffer(g, buffers[inside.get(storage)!], data());
+  const copies = [...results].flatMap(([from, to]) =>
+    inside.has(from) ? copyInto(g, buffers[inside.get(from)!], to) : [],
+  );
   await submitCalls(g, program.calls, pipelines, groups, copies);
   g.lastSubmit = g.device.queue.onSubmittedWorkDone();
 }
@@ -122,19 +130,20 @@ function copyInto(g: Gpu, from: Buffer, to: Storage): Copy {
 }
 
 /** Gives the plan's own memory back. */
-export function dropPlan({ buffers }: Plan): void {
+export function dropPlan(plan: Plan): void {
   const { pool } = gpu();
-  for (const buffer of buffers) pool.destroy(buffer);
+  for (const buffer of plan.allocated?.buffers ?? []) pool.destroy(buffer);
+  plan.allocated = null;
 }
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** One line: calls, pipelines, and memory beside what is needed at least. */
-export function describePlan({ program: { calls }, pipelines, buffers, memory }: Plan): string {
+export function describePlan({ program: { calls }, capacities, memory }: Plan, pipelines: number): string {
   const { planned, bound, outside } = memory;
   const ratio = ((planned + outside) / (bound + outside)).toFixed(3);
   return (
-    `compiled: ${calls.length} calls, ${new Set(pipelines).size} pipelines; ${mib(planned)} in ${buffers.length} buffers ` +
+    `compiled: ${calls.length} calls, ${pipelines} pipelines; ${mib(planned)} in ${capacities.length} buffers ` +
     `(alive at once ${mib(bound)}) and ${mib(outside)} of weights and state: ${ratio} of the least possible`
   );
 }

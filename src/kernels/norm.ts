@@ -3,6 +3,7 @@
 // joins them, one scale and shift per plane. Their gradients have the same three passes. layerNorm works on rows.
 
 import { record } from "../autograd.ts";
+import { recomputing } from "../checkpoint.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
@@ -53,7 +54,7 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
   }
   const partial = training ? moments(x, p) : empty([2]); // not read in evaluation
   const saved = empty([p.C, 4]);
-  const track = training && runningMean !== null;
+  const track = training && runningMean !== null && !recomputing();
   launch("batch_norm_finalise", {
     consts: {
       ...counts(p),

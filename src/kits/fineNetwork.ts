@@ -20,6 +20,7 @@ import { Rng } from "../random.ts";
 import {
   inputsOf,
   learningRate,
+  noInputs,
   softmaxHead,
   withChannels,
   type BatchTensors,
@@ -61,6 +62,7 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
     get lr() {
       return adam.lr;
     },
+    prepare: (count) => trainStep.prepare(noInputs(count, size)),
     trainStep: (batch) => trainStep(inputsOf(batch, size)),
     free: () => trainStep.free(),
   };
@@ -68,12 +70,12 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
 
 function buildGenerator(
   stage: string,
-  { channels, width, depth, dropout, init, prior }: FineOptions,
+  { channels, width, depth, dropout, recompute, init, prior }: FineOptions,
   seed: number,
   frequencies: ClassFrequencies,
 ): MSALDSUNet {
   const rng = new Rng(seed, `${stage} init`);
-  const generator = new MSALDSUNet({ inChannels: channels, classes: 2, width, depth, dropout, rng });
+  const generator = new MSALDSUNet({ inChannels: channels, classes: 2, width, depth, dropout, recompute, rng });
   if (init === "normal") initNormal(generator, new Rng(seed, `${stage} init normal`));
   if (prior) for (const classifier of [generator.classifier, ...generator.sides]) initPrior(classifier, frequencies);
   return generator;
@@ -93,6 +95,7 @@ function buildDiscriminators(stage: string, options: FineOptions, seed: number):
       depth: options.discriminatorDepth,
       dropout: options.discriminatorDropout,
       count,
+      recompute: options.recompute,
       rng: new Rng(seed, `${stage} discriminator ${k} init`),
     });
     if (options.init === "normal") initNormal(discriminator, new Rng(seed, `${stage} discriminator ${k} init normal`));

@@ -78,6 +78,7 @@ const NETWORK_FLAGS = [
   "slicesPerEpoch",
   "foreground",
   "validationSlices",
+  "recompute",
   "checkpointEvery",
 ];
 const FINE_FLAGS = ["scales", "discriminators"];
@@ -131,6 +132,7 @@ function commandLine(): Command {
     .option("--fractions <a:b:c>", "train, validation and test weights", fractions)
     .option("--overfit", "train, validate and score on the same cases")
     .option("--no-augment", "no rotation, mirror or noise")
+    .option("--recompute", "compute blocks again for the gradient: less GPU memory, more work")
     .option("--checkpoint-every <n>", "epochs between periodic checkpoints")
     .option("--keep-largest <n>", "components kept in a prediction; 0 keeps all")
     .option("--tumor-rule <rule>", "voxels (as the paper), or lesions: all of a mass in which any tumor is found")

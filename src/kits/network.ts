@@ -20,6 +20,7 @@ import {
   softmax,
   stack,
   tensor,
+  type PlanMemory,
   type Tensor,
 } from "../index.ts";
 import { initNormal, initPrior, parameterCount, parameters, setTraining } from "../nn/index.ts";
@@ -50,6 +51,8 @@ export interface Network {
   setEpoch(epoch: number): void;
   /** The network's learning rate now. */
   readonly lr: number;
+  /** GPU bytes that training steps of that many slices take: their own, and weights and optimiser state. */
+  prepare(count: number): Promise<PlanMemory>;
   /** One step of all optimisers; resolves when it is submitted. */
   trainStep(batch: Batch): Promise<Terms>;
   /** Gives back the memory that training steps keep between them. */
@@ -81,6 +84,12 @@ export function inputsOf({ images, labels, count }: Batch, size: number) {
   } as const;
 }
 
+/** Inputs of that many slices, all zeros. */
+export function noInputs(count: number, size: number) {
+  const n = count * size * size;
+  return inputsOf({ images: new Float32Array(n), labels: new Int32Array(n), count }, size);
+}
+
 export interface BatchTensors {
   readonly images: Tensor;
   readonly labels: Tensor;
@@ -110,8 +119,8 @@ export function regionNetwork(options: CoarseOptions, seed: number, frequencies:
   return plainNetwork(model, options, regionHead);
 }
 
-function build({ model, channels, width, depth, dropout }: CoarseOptions, rng: Rng): SegmentationModel {
-  return buildModel(model, { inChannels: channels, classes: 3, width, depth, dropout, rng });
+function build({ model, channels, width, depth, dropout, recompute }: CoarseOptions, rng: Rng): SegmentationModel {
+  return buildModel(model, { inChannels: channels, classes: 3, width, depth, dropout, recompute, rng });
 }
 
 /** log(f / (1 - f)) of each region's share of the pixels, as initPrior does for a softmax. */
@@ -173,6 +182,7 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
     get lr() {
       return adam.lr;
     },
+    prepare: (count) => trainStep.prepare(noInputs(count, size)),
     trainStep: (batch) => trainStep(inputsOf(batch, size)),
     free: () => trainStep.free(),
   };

@@ -42,6 +42,8 @@ export interface TrainOptions {
   foreground: number;
   /** Largest number of validation slices, half of them with what the network looks for; 0 takes all. */
   validationSlices: number;
+  /** Compute blocks again for the gradient instead of keeping what is inside them: less GPU memory, more work. */
+  recompute: boolean;
   /** Epochs between periodic checkpoints. The best and the last are always kept. */
   checkpointEvery: number;
   augment: AugmentOptions;
@@ -168,6 +170,7 @@ const rules: Readonly<Record<string, Rule>> = {
     v === "all" || v === "organ" ? null : whole(1, 10_000_000)(v) && "all, organ or a number above 0",
   foreground: share,
   validationSlices: whole(0, 10_000_000),
+  recompute: flag,
   checkpointEvery: whole(1, 100_000),
   model: oneOf("resunet", "deep-resunet", "unet"),
   scales: whole(1, 6),

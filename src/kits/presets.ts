@@ -28,6 +28,7 @@ const training: TrainOptions = {
   slicesPerEpoch: "organ",
   foreground: 0.75,
   validationSlices: 0,
+  recompute: false,
   checkpointEvery: 50,
   augment: augmentDefaults,
 };

@@ -4,7 +4,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
-import { compile, noGrad } from "../index.ts";
+import { compile, noGrad, type PlanMemory } from "../index.ts";
 import { loadSafetensors, loadStateDict, saveSafetensors, stateDict } from "../nn/index.ts";
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
@@ -91,6 +91,8 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
     progress.log(
       `warning: ${name}: no validation slice can be shown to it, so the training loss chooses the checkpoint`,
     );
+  network.setTraining(true);
+  progress.log(describeMemory(name, await network.prepare(order(0)[0].length)));
   let best = { epoch: -1, validationLoss: Infinity };
   try {
     for (let epoch = 0; epoch < options.epochs; epoch++) {
@@ -132,6 +134,11 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
     seconds,
     parameters: network.parameterCounts,
   };
+}
+
+function describeMemory(stage: string, { planned, outside }: PlanMemory): string {
+  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  return `${stage}: a training step takes ${mib(planned + outside)} of GPU memory, ${mib(outside)} of it weights and optimiser state`;
 }
 
 interface EpochResult {

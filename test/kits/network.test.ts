@@ -73,6 +73,23 @@ describe("coarse and region networks", () => {
 });
 
 describe("fine networks", () => {
+  test("computing blocks again gives the same bits in less memory", async () => {
+    const run = async (recompute: boolean) => {
+      const network = fineNetwork(
+        "kidney",
+        fine({ recompute, width: 8, discriminatorWidth: 8, dropout: 0.3 }),
+        0,
+        [3, 1],
+      );
+      const losses = await steps(network, 2, 2);
+      const all = await Promise.all([network.model, ...network.discriminators].map(weights));
+      return { losses, all, memory: await network.prepare(2) };
+    };
+    const [plain, again] = [await run(false), await run(true)];
+    expect([again.losses, again.all]).toEqual([plain.losses, plain.all]);
+    expect(again.memory.planned).toBeLessThan(0.85 * plain.memory.planned);
+  });
+
   test("the loss falls, and a step moves the network and every discriminator", async () => {
     const network = fineNetwork("kidney", fine(), 0, [3, 1]);
     expect(network.discriminators.map(({ count }) => count)).toEqual([2]); // both scales in one pass

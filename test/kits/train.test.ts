@@ -51,6 +51,7 @@ function counting(losses: readonly number[]) {
     free: () => {},
     setTraining: () => {},
     setEpoch: (epoch: number) => void epochs.push(epoch),
+    prepare: async () => ({ planned: 3 * 2 ** 20, bound: 2 ** 20, outside: 2 ** 20 }),
     trainStep: async (batch: Batch): Promise<Terms> => {
       shown.push(batch);
       return { names: ["loss", "generator.0.dice"], values: values(losses[(shown.length - 1) % losses.length]) };
@@ -95,7 +96,13 @@ describe("train", () => {
   test("keeps the best, the last and the periodic checkpoints", async () => {
     await train(counting([1]).network, job({ checkpointEvery: 2 }));
     const has = (name: string) => existsSync(join(folder, "checkpoints/coarse", `${name}.safetensors`));
-    expect(["best", "last", "epoch-0001", "epoch-0002", "epoch-0004"].map(has)).toEqual([true, true, false, true, true]);
+    expect(["best", "last", "epoch-0001", "epoch-0002", "epoch-0004"].map(has)).toEqual([
+      true,
+      true,
+      false,
+      true,
+      true,
+    ]);
     expect(has("best.discriminators")).toBe(false);
   });
 

@@ -9,6 +9,7 @@ import { ConvTranspose2d } from "../convTranspose.ts";
 import { PreActResidualBlock } from "../preActResidualBlock.ts";
 import { Sequential } from "../sequential.ts";
 import { checkInput, type SegmentationOptions } from "./input.ts";
+import { runBlock } from "./levels.ts";
 
 export interface DeepResUNetOptions extends SegmentationOptions {
   /** Blocks of stride 2, the bridge included. Default 3. */
@@ -34,16 +35,18 @@ export class DeepResUNet {
   readonly decoder: readonly DecoderStage[];
   readonly head: Conv2d;
   readonly inChannels: number;
+  readonly recompute: boolean;
 
   /** The 1x1 convolution that gives the logits. */
   get classifier(): Conv2d {
     return this.head;
   }
 
-  constructor({ inChannels, classes, width = 64, depth = 3, rng }: DeepResUNetOptions) {
+  constructor({ inChannels, classes, width = 64, depth = 3, recompute = false, rng }: DeepResUNetOptions) {
     const steps = Array.from({ length: depth }, (_, i) => width * 2 ** i);
     const conv3 = (cin: number, cout: number) => new Conv2d(cin, cout, { kernelSize: 3, padding: 1, rng });
     this.inChannels = inChannels;
+    this.recompute = recompute;
     this.stem = new Sequential(conv3(inChannels, width), new BatchNorm(width), new ReLU(), conv3(width, width));
     this.stemShortcut = conv3(inChannels, width);
     this.encoder = steps.map((w) => new PreActResidualBlock(w, 2 * w, { stride: 2, rng }));
@@ -60,9 +63,11 @@ export class DeepResUNet {
     const skips: Tensor[] = [];
     for (const block of this.encoder) {
       skips.push(y);
-      y = block.forward(y);
+      y = runBlock(block, y, this.recompute);
     }
-    for (const { up, block } of this.decoder) y = block.forward(concat([up.forward(y), skips.pop()!], 1));
+    for (const { up, block } of this.decoder) {
+      y = runBlock(block, concat([up.forward(y), skips.pop()!], 1), this.recompute);
+    }
     return this.head.forward(y);
   }
 }

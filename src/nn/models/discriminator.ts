@@ -10,6 +10,7 @@ import { ConvTranspose2d } from "../convTranspose.ts";
 import { Dropout2d } from "../dropout.ts";
 import { namedBuffers, parameters } from "../module.ts";
 import { checkInput } from "./input.ts";
+import { runBlock } from "./levels.ts";
 
 export interface DiscriminatorOptions {
   /** Channels of the image and classes of the segmentation together. */
@@ -22,6 +23,8 @@ export interface DiscriminatorOptions {
   dropout?: number;
   /** Independent discriminators that are computed side by side, as groups of channels. Default 1. */
   count?: number;
+  /** Compute levels again for the gradient instead of keeping them (see checkpoint). Default false. */
+  recompute?: boolean;
   rng: Rng;
 }
 
@@ -72,13 +75,23 @@ export class Discriminator {
   readonly inChannels: number;
   readonly width: number;
   readonly count: number;
+  readonly recompute: boolean;
 
-  constructor({ inChannels, width = 32, depth = 4, dropout = 0.3, count = 1, rng }: DiscriminatorOptions) {
+  constructor({
+    inChannels,
+    width = 32,
+    depth = 4,
+    dropout = 0.3,
+    count = 1,
+    recompute = false,
+    rng,
+  }: DiscriminatorOptions) {
     const widths = Array.from({ length: depth + 1 }, (_, i) => width * 2 ** i);
     const [groups, shared] = [count, { groups: count, rng }];
     this.inChannels = inChannels;
     this.width = width;
     this.count = count;
+    this.recompute = recompute;
     this.encoder = widths.map((w, i) => new Stage(i === 0 ? inChannels : widths[i - 1], w, { dropout, ...shared }));
     this.decoder = widths
       .slice(1)
@@ -95,11 +108,13 @@ export class Discriminator {
     const skips: Tensor[] = [];
     let y = x;
     for (const [level, stage] of this.encoder.entries()) {
-      y = stage.forward(level === 0 ? y : maxPool2d(y, { kernelSize: 2 }));
+      y = runBlock(stage, level === 0 ? y : maxPool2d(y, { kernelSize: 2 }), this.recompute);
       skips.push(y);
     }
     skips.pop();
-    for (const { up, block } of this.decoder) y = block.forward(this.joined(up.forward(y), skips.pop()!));
+    for (const { up, block } of this.decoder) {
+      y = runBlock(block, this.joined(up.forward(y), skips.pop()!), this.recompute);
+    }
     return this.head.forward(y);
   }
 

@@ -25,4 +25,6 @@ export interface SegmentationOptions {
   classes: number;
   /** Channels of the first level; they double at every level down. Default 64. */
   width?: number;
+  /** Compute blocks again for the gradient instead of keeping them (see checkpoint): less memory, more work. Default false. */
+  recompute?: boolean;
 }

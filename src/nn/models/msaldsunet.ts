@@ -40,17 +40,27 @@ export class MSALDSUNet {
   readonly head: Sequential;
   readonly sides: readonly Conv2d[]; // 1/2, 1/4, ...
   readonly inChannels: number;
+  readonly recompute: boolean;
 
   /** The 1x1 convolution that gives the logits of full resolution. */
   get classifier(): Conv2d {
     return this.head.layers[3] as Conv2d;
   }
 
-  constructor({ inChannels, classes, width = 64, depth = 4, dropout = 0.3, rng }: MSALDSUNetOptions) {
+  constructor({
+    inChannels,
+    classes,
+    width = 64,
+    depth = 4,
+    dropout = 0.3,
+    recompute = false,
+    rng,
+  }: MSALDSUNetOptions) {
     const widths = Array.from({ length: depth + 1 }, (_, i) => width * 2 ** i);
     const block = (cin: number, cout: number, options: Partial<ResidualBlockOptions> = {}) =>
       new ResidualBlock(cin, cout, { dropout, rng, ...options });
     this.inChannels = inChannels;
+    this.recompute = recompute;
     this.encoder = widths.slice(0, -1).map((w, i) => block(i === 0 ? inChannels : widths[i - 1], w, { squeeze: 16 }));
     this.bottleneck = block(widths[depth - 1], widths[depth], { dilation: [2, 3] });
     this.decoder = widths

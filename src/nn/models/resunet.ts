@@ -34,16 +34,18 @@ export class ResUNet {
   readonly decoder: readonly DecoderStage[];
   readonly head: Sequential;
   readonly inChannels: number;
+  readonly recompute: boolean;
 
   /** The 1x1 convolution that gives the logits. */
   get classifier(): Conv2d {
     return this.head.layers[3] as Conv2d;
   }
 
-  constructor({ inChannels, classes, width = 64, depth = 4, dropout = 0.3, rng }: ResUNetOptions) {
+  constructor({ inChannels, classes, width = 64, depth = 4, dropout = 0.3, recompute = false, rng }: ResUNetOptions) {
     const widths = Array.from({ length: depth + 1 }, (_, i) => width * 2 ** i);
     const block = (cin: number, cout: number) => new ResidualBlock(cin, cout, { dropout, rng });
     this.inChannels = inChannels;
+    this.recompute = recompute;
     this.encoder = widths.slice(0, -1).map((w, i) => block(i === 0 ? inChannels : widths[i - 1], w));
     this.bottleneck = block(widths[depth - 1], widths[depth]);
     this.decoder = widths

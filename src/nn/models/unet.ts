@@ -42,15 +42,17 @@ export class UNet {
   readonly decoder: readonly DecoderStage[];
   readonly head: Conv2d;
   readonly inChannels: number;
+  readonly recompute: boolean;
 
   /** The 1x1 convolution that gives the logits. */
   get classifier(): Conv2d {
     return this.head;
   }
 
-  constructor({ inChannels, classes, width = 64, depth = 4, up = "transpose", rng }: UNetOptions) {
+  constructor({ inChannels, classes, width = 64, depth = 4, up = "transpose", recompute = false, rng }: UNetOptions) {
     const widths = Array.from({ length: depth + 1 }, (_, i) => width * 2 ** i);
     this.inChannels = inChannels;
+    this.recompute = recompute;
     this.encoder = widths.slice(0, -1).map((w, i) => new DoubleConv(i === 0 ? inChannels : widths[i - 1], w, { rng }));
     this.bottleneck = new DoubleConv(widths[depth - 1], widths[depth], { rng });
     this.decoder = widths
