@@ -5,9 +5,9 @@ import { dirname } from "node:path";
 import { Command } from "commander";
 import { Rng, close, init } from "../src/index.ts";
 import { gpu } from "../src/gpu/device.ts";
+import { uploadSlices, type Batch } from "../src/kits/batch.ts";
 import { fineNetwork } from "../src/kits/fineNetwork.ts";
 import { presetOptions } from "../src/kits/presets.ts";
-import type { Batch } from "../src/kits/sample.ts";
 
 /** KiTS21's training set: axial slices of 300 cases, and those that show a kidney. */
 const SLICES = { all: 65_164, kidney: 23_229 };
@@ -41,7 +41,7 @@ async function main(options: Options): Promise<void> {
   const settings = { ...presetOptions(preset).kidney, ...changes };
   const network = fineNetwork("kidney", settings, 0, [4, 1]);
   network.setTraining(true);
-  const batch = randomBatch(settings.batch, settings.size);
+  const batch = await randomBatch(settings.batch, settings.size);
   const stepMs = async (): Promise<number> => {
     const start = performance.now();
     await (await network.trainStep(batch)).values.read();
@@ -102,11 +102,20 @@ function describe(r: {
   ].join("\n");
 }
 
-function randomBatch(count: number, size: number): Batch {
+/** Random slices that lie on the GPU as bytes, as in training. */
+async function randomBatch(count: number, size: number): Promise<Batch> {
   const rng = new Rng(0, "bench");
-  const labels = Int32Array.from({ length: count * size * size }, () => rng.integer(2));
-  const images = Float32Array.from(labels, () => rng.uniform());
-  return { images, labels, count };
+  const bytes = (below: number) => Uint8Array.from({ length: count * size * size }, () => rng.integer(below));
+  const reader = (all: Uint8Array) => (slice: number, out: Uint8Array, offset?: number) =>
+    out.set(all.subarray(slice * size * size, (slice + 1) * size * size), offset);
+  const source = {
+    size,
+    cache: { size, readImage: reader(bytes(256)), readLabel: reader(bytes(2)) },
+    stage: { classOf: (label: number) => label },
+    regionOf: () => ({ y: 0, x: 0, side: 1 }),
+  };
+  const slices = Array.from({ length: count }, (_, i) => i);
+  return (await uploadSlices(source, slices)).batch(slices);
 }
 
 try {

@@ -1,7 +1,7 @@
 // The augmentation of MSALDS-UNet (section 3.2): rotation, horizontal and vertical mirror, salt-and-pepper, Gaussian
-// noise. Image and label move together; noise touches the image only. Works on uint8 slices, before they become
-// batches.
-import { OptionError, ShapeError } from "../errors.ts";
+// noise. Image and label move together; noise touches the image only. Here it is drawn, as a few numbers per slice;
+// wgsl/slice_batch.wgsl does it.
+import { OptionError } from "../errors.ts";
 import { Rng } from "../random.ts";
 
 /** Probabilities and strengths. A probability of 0 switches that part off. */
@@ -9,7 +9,7 @@ export interface AugmentOptions {
   /** Rotation by a random angle of at most `maxDegrees`; default probability 0.5, 15 degrees. */
   rotate: number;
   maxDegrees: number;
-  /** Rotation by 90, 180 or 270 degrees instead; default 0. For square slices. */
+  /** Rotation by 90, 180 or 270 degrees as well; default 0. */
   quarterTurn: number;
   /** Mirror left and right, and top and bottom; default 0.5 each. */
   mirrorHorizontal: number;
@@ -72,38 +72,64 @@ export const augmentRelease: AugmentOptions = {
   fill: 128,
 };
 
-/** An image and its label, [H, W] uint8 each. */
-export interface Slice {
-  image: Uint8Array;
-  label: Uint8Array;
-  height: number;
-  width: number;
-}
-
 /** The random numbers of one sample: the same for the same (seed, epoch, sample), whatever was drawn before. */
 export function augmentRng(seed: number, epoch: number, sample: number): Rng {
   return new Rng(seed, "augment").fork(epoch).fork(sample);
 }
 
-/**
- * A new, augmented slice; `slice` is left as it is. Rotations fill with 0 (air, background), images bilinear, labels
- * nearest. Throws ShapeError if image and label differ in size, OptionError for a probability outside [0, 1] or a
- * quarter turn of a slice that is not square.
- */
-export function augment(slice: Slice, rng: Rng, options: Partial<AugmentOptions> = {}): Slice {
-  const all = { ...augmentDefaults, ...options };
-  check(slice, all);
-  // Each part has its own stream: switching one off leaves the others' draws unchanged.
-  const { angle, horizontal, vertical } = drawMotion(rng.fork("motion"), all);
-  const moved = move(slice, angle, horizontal, vertical, {
-    zoom: drawZoom(rng.fork("zoom"), all, slice),
-    fill: all.fill,
-  });
-  brighten(moved.image, rng.fork("brightness"), all);
-  saltAndPepper(moved.image, rng.fork("salt and pepper"), all);
-  gaussianNoise(moved.image, rng.fork("noise"), all);
-  return moved;
+/** A resized picture: factors of its height and width, and the pixel where its top left corner comes to lie. */
+export interface Zoom {
+  y: number;
+  x: number;
+  top: number;
+  left: number;
 }
+
+/** What is done with one slice, in this order: zoom, rotation about the middle, mirrors; brightness; salt and pepper; noise. */
+export interface Augmentation {
+  zoom: Zoom | null;
+  /** Positive turns the picture clockwise. */
+  degrees: number;
+  mirrorHorizontal: boolean;
+  mirrorVertical: boolean;
+  /** Grey level of what the motion uncovers; its label is 0. */
+  fill: number;
+  /** Factor of the grey levels. */
+  brightness: number;
+  /** Share of the pixels that become 0 or 255, half each; pixel i, counted row by row, has draw i of `saltRng`. */
+  salt: number;
+  saltRng: Rng;
+  /** Standard deviation in grey levels; pixel i has draws 2i and 2i + 1 of `noiseRng`. */
+  sigma: number;
+  noiseRng: Rng;
+}
+
+/**
+ * Draws what is done with a slice of `size` x `size` pixels. Throws OptionError for a probability outside [0, 1] or a
+ * strength out of range.
+ */
+export function drawAugmentation(rng: Rng, size: number, options: Partial<AugmentOptions> = {}): Augmentation {
+  const all = { ...augmentDefaults, ...options };
+  check(all);
+  // Each part has its own stream: switching one off leaves the others' draws unchanged.
+  const [brightnessRng, saltRng, noiseRng] = ["brightness", "salt and pepper", "noise"].map((name) => rng.fork(name));
+  const brightness =
+    brightnessRng.uniform() < all.brightness ? 1 + all.brightnessRange * (2 * brightnessRng.uniform() - 1) : 1;
+  const salt = saltRng.uniform() < all.saltPepper ? all.saltPepperAmount : 0;
+  const sigma = noiseRng.uniform() < all.noise ? noiseRng.uniform() * all.noiseSigma : 0;
+  return {
+    zoom: drawZoom(rng.fork("zoom"), all, size),
+    ...drawMotion(rng.fork("motion"), all),
+    fill: all.fill,
+    ...{ brightness, salt, saltRng, sigma, noiseRng },
+  };
+}
+
+/** What is done with a slice that is not augmented: nothing. */
+export const unaugmented: Augmentation = {
+  ...{ zoom: null, degrees: 0, mirrorHorizontal: false, mirrorVertical: false, fill: 0, brightness: 1 },
+  ...{ salt: 0, saltRng: new Rng(0), sigma: 0, noiseRng: new Rng(0) },
+};
 
 const PROBABILITIES = [
   "rotate",
@@ -117,12 +143,7 @@ const PROBABILITIES = [
   "brightness",
 ] as const;
 
-function check({ image, label, height, width }: Slice, options: AugmentOptions): void {
-  if (image.length !== height * width || label.length !== height * width) {
-    throw new ShapeError(
-      `augment: image and label must hold [${height}, ${width}] pixels, found ${image.length} and ${label.length}`,
-    );
-  }
+function check(options: AugmentOptions): void {
   for (const name of PROBABILITIES) {
     if (!(options[name] >= 0 && options[name] <= 1)) {
       throw new OptionError(`augment: ${name} must be from 0 to 1, found ${options[name]}`);
@@ -139,84 +160,55 @@ function check({ image, label, height, width }: Slice, options: AugmentOptions):
       `augment: zoomRange must be two factors above 0, the smaller first, and aspect below 1, found ${low}, ${high} and ${options.aspect}`,
     );
   }
-  if (options.quarterTurn > 0 && height !== width) {
-    throw new OptionError(`augment: quarterTurn needs square slices, found ${height} x ${width}; set it to 0`);
-  }
 }
 
 /** Draws in a fixed order and number, so that one option does not shift the numbers of another. */
-function drawMotion(rng: Rng, options: AugmentOptions): { angle: number; horizontal: boolean; vertical: boolean } {
+function drawMotion(
+  rng: Rng,
+  options: AugmentOptions,
+): Pick<Augmentation, "degrees" | "mirrorHorizontal" | "mirrorVertical"> {
   const [rotate, degrees, turn, horizontal, vertical] = Array.from({ length: 5 }, () => rng.uniform());
   const quarters = 1 + rng.integer(3);
   const turns = turn < options.quarterTurn ? 90 * quarters : 0;
   const small = rotate < options.rotate ? (2 * degrees - 1) * options.maxDegrees : 0;
   return {
-    angle: turns + small,
-    horizontal: horizontal < options.mirrorHorizontal,
-    vertical: vertical < options.mirrorVertical,
+    degrees: turns + small,
+    mirrorHorizontal: horizontal < options.mirrorHorizontal,
+    mirrorVertical: vertical < options.mirrorVertical,
   };
 }
 
-/** A resized picture: factors of its height and width, and the pixel where its top left corner comes to lie. */
-export interface Zoom {
-  y: number;
-  x: number;
-  top: number;
-  left: number;
-}
-
-function drawZoom(rng: Rng, { zoom, zoomRange, aspect }: AugmentOptions, { height, width }: Slice): Zoom | null {
+function drawZoom(rng: Rng, { zoom, zoomRange, aspect }: AugmentOptions, size: number): Zoom | null {
   const [chance, wide, high, factor, across, down] = Array.from({ length: 6 }, () => rng.uniform());
   if (chance >= zoom) return null;
   const stretch = (1 + aspect * (2 * wide - 1)) / (1 + aspect * (2 * high - 1));
-  const size = zoomRange[0] + (zoomRange[1] - zoomRange[0]) * factor;
-  const [y, x] = stretch < 1 ? [size, size * stretch] : [size / stretch, size];
-  return { y, x, top: down * height * (1 - y), left: across * width * (1 - x) };
+  const scale = zoomRange[0] + (zoomRange[1] - zoomRange[0]) * factor;
+  const [y, x] = stretch < 1 ? [scale, scale * stretch] : [scale / stretch, scale];
+  return { y, x, top: down * size * (1 - y), left: across * size * (1 - x) };
 }
 
-function brighten(image: Uint8Array, rng: Rng, { brightness, brightnessRange }: AugmentOptions): void {
-  if (rng.uniform() >= brightness) return;
-  const factor = 1 + brightnessRange * (2 * rng.uniform() - 1);
-  for (let i = 0; i < image.length; i++) image[i] = Math.max(0, Math.min(255, Math.round(image[i] * factor)));
+/** The place in the unmoved picture of a pixel [Y, X] of the moved one: x = ax X + bx Y + cx, y = ay X + by Y + cy. */
+export interface AffineMap {
+  x: readonly [ax: number, bx: number, cx: number];
+  y: readonly [ay: number, by: number, cy: number];
 }
 
-/**
- * Zooms, then rotates by `degrees` about the middle (positive turns the picture clockwise), then mirrors. One pass over the target:
- * image bilinear, label nearest, `fill` and label 0 outside. Multiples of 90 degrees and mirrors are exact.
- */
-export function move(
-  slice: Slice,
-  degrees: number,
-  horizontal: boolean,
-  vertical: boolean,
-  { zoom = null, fill = 0 }: { zoom?: Zoom | null; fill?: number } = {},
-): Slice {
-  const { height, width } = slice;
-  const image = new Uint8Array(height * width);
-  const label = new Uint8Array(height * width);
-  const [cos, sin] = cosSin(degrees);
-  const cy = (height - 1) / 2;
-  const cx = (width - 1) / 2;
-  for (let y = 0; y < height; y++) {
-    const dy = (vertical ? height - 1 - y : y) - cy;
-    for (let x = 0; x < width; x++) {
-      const dx = (horizontal ? width - 1 - x : x) - cx;
-      let sx = cx + cos * dx + sin * dy;
-      let sy = cy - sin * dx + cos * dy;
-      if (zoom) {
-        sx = (sx + 0.5 - zoom.left) / zoom.x - 0.5;
-        sy = (sy + 0.5 - zoom.top) / zoom.y - 0.5;
-      }
-      const at = y * width + x;
-      image[at] = bilinear(slice.image, height, width, sx, sy, fill);
-      label[at] = nearest(slice.label, height, width, sx, sy);
-    }
-  }
-  return { image, label, height, width };
+/** Where each pixel of a moved picture comes from. Multiples of 90 degrees and mirrors are exact. */
+export function affineOf(motion: Augmentation, size: number): AffineMap {
+  const [cos, sin] = cosSin(motion.degrees);
+  const [h, v] = [motion.mirrorHorizontal ? -1 : 1, motion.mirrorVertical ? -1 : 1];
+  const middle = (size - 1) / 2;
+  const about = (a: number, b: number) => [a, b, middle - (a + b) * middle] as const;
+  const map: AffineMap = { x: about(cos * h, sin * v), y: about(-sin * h, cos * v) };
+  const { zoom } = motion;
+  if (!zoom) return map;
+  const zoomed = ([a, b, c]: AffineMap["x"], factor: number, start: number) =>
+    [a / factor, b / factor, (c + 0.5 - start) / factor - 0.5] as const;
+  return { x: zoomed(map.x, zoom.x, zoom.left), y: zoomed(map.y, zoom.y, zoom.top) };
 }
 
 /** Exact for multiples of 90 degrees, where Math.cos leaves 6e-17. */
-function cosSin(degrees: number): [number, number] {
+function cosSin(degrees: number): readonly [number, number] {
   const quarter = (((degrees / 90) % 4) + 4) % 4;
   if (Number.isInteger(quarter))
     return [
@@ -227,40 +219,4 @@ function cosSin(degrees: number): [number, number] {
     ][quarter] as [number, number];
   const radians = (degrees * Math.PI) / 180;
   return [Math.cos(radians), Math.sin(radians)];
-}
-
-function bilinear(image: Uint8Array, height: number, width: number, x: number, y: number, fill: number): number {
-  const x0 = Math.floor(x);
-  const y0 = Math.floor(y);
-  const fx = x - x0;
-  const fy = y - y0;
-  const pixel = (py: number, px: number) =>
-    py >= 0 && py < height && px >= 0 && px < width ? image[py * width + px] : fill;
-  const top = pixel(y0, x0) * (1 - fx) + pixel(y0, x0 + 1) * fx;
-  const bottom = pixel(y0 + 1, x0) * (1 - fx) + pixel(y0 + 1, x0 + 1) * fx;
-  return Math.round(top * (1 - fy) + bottom * fy);
-}
-
-function nearest(label: Uint8Array, height: number, width: number, x: number, y: number): number {
-  const px = Math.round(x);
-  const py = Math.round(y);
-  return py >= 0 && py < height && px >= 0 && px < width ? label[py * width + px] : 0;
-}
-
-function saltAndPepper(image: Uint8Array, rng: Rng, options: AugmentOptions): void {
-  if (rng.uniform() >= options.saltPepper) return;
-  const pepper = options.saltPepperAmount / 2;
-  for (let i = 0; i < image.length; i++) {
-    const u = rng.uniform();
-    if (u < pepper) image[i] = 0;
-    else if (u < options.saltPepperAmount) image[i] = 255;
-  }
-}
-
-function gaussianNoise(image: Uint8Array, rng: Rng, options: AugmentOptions): void {
-  if (rng.uniform() >= options.noise) return;
-  const sigma = rng.uniform() * options.noiseSigma;
-  for (let i = 0; i < image.length; i++) {
-    image[i] = Math.max(0, Math.min(255, Math.round(image[i] + sigma * rng.normal())));
-  }
 }

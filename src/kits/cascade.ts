@@ -99,7 +99,7 @@ async function coarseStageOf(run: Cascade): Promise<void> {
   const started = performance.now();
   const source = wholeSlices(coarse, coarseStage);
   const job = trainJob(run, source, "coarse");
-  const network = coarseNetwork(options.coarse, options.seed, frequenciesOf(run, "coarse", job));
+  const network = coarseNetwork(options.coarse, options.seed, await frequenciesOf(run, "coarse", job));
   const result = await trainOrLoad(run, "coarse", network, job);
   const ids = predictedCases(run, fineStages.slice(0, 2));
   if (result || missing(run, "coarse", ids)) {
@@ -121,7 +121,7 @@ function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob
 }
 
 /** The prior of a network that is trained with one; else nothing is read, and all classes count the same. */
-function frequenciesOf({ stages }: Cascade, stage: StageName, job: TrainJob): ClassFrequencies {
+async function frequenciesOf({ stages }: Cascade, stage: StageName, job: TrainJob): Promise<ClassFrequencies> {
   const counted = stages.includes(stage) && job.options.prior;
   return counted ? classFrequencies(job) : job.source.stage.classes.map(() => 1);
 }
@@ -171,7 +171,7 @@ async function fineStageOf(run: Cascade, stage: FineStage): Promise<void> {
     jitter: options.roi.jitter,
   });
   const job = trainJob(run, source, name);
-  const network = fineNetwork(name, options[name], options.seed, frequenciesOf(run, name, job));
+  const network = fineNetwork(name, options[name], options.seed, await frequenciesOf(run, name, job));
   if (run.stages.includes(name) && options[name].start === "before") await startFromBefore(run, name, network);
   const result = await trainOrLoad(run, name, network, job);
   const ids = name === "masses" ? predictedCases(run, [fineStages[2]]) : split.test;

@@ -1,5 +1,5 @@
-// From the slice's own size to the network's grid: the whole slice, or (crop.ts) a part of it. The way back is in
-// resample.ts; both use pixel centres (align_corners=false).
+// From the scan's own size to that of the cache. Networks see whole cached slices or parts of them (batch.ts); the way
+// back is in resample.ts; all use pixel centres (align_corners=false).
 import { ShapeError } from "../errors.ts";
 import type { Size } from "./resample.ts";
 
@@ -7,28 +7,13 @@ import type { Size } from "./resample.ts";
 export interface Filter {
   first: Int32Array;
   count: Int32Array;
-  /** `width` weights per target pixel; with `outside` they sum to 1. */
+  /** `width` weights per target pixel, which sum to 1. */
   weights: Float64Array;
   width: number;
-  /** Share of each target pixel that falls outside the source and counts as 0. */
-  outside: Float64Array;
-}
-
-/** Where the target pixels of one axis lie: pixel t spans start + t * scale to start + (t + 1) * scale. */
-export interface FilterSpan {
-  /** Source and target pixels. */
-  from: number;
-  to: number;
-  /** Default 0, the first source pixel's border; may be negative or fractional. */
-  start?: number;
-  /** Source pixels per target pixel; default from / to, the whole axis. */
-  scale?: number;
-  /** Outside the source: repeat what is inside (default), or count as 0. */
-  outside?: "repeat" | "zero";
 }
 
 /** The filters of one resize and the scratch memory of its image, at least h * W numbers for [h, w] to [H, W]. */
-export interface ImageFilters {
+interface ImageFilters {
   w: number;
   W: number;
   H: number;
@@ -58,10 +43,10 @@ export function sliceResizer(from: Size, to: Size, window: readonly [low: number
   }
   const [h, w] = from;
   const [H, W] = to;
-  const rows = makeFilter({ from: h, to: H }, triangleWeight);
-  const columns = makeFilter({ from: w, to: W }, triangleWeight);
-  const rowAreas = makeFilter({ from: h, to: H }, coverage);
-  const columnAreas = makeFilter({ from: w, to: W }, coverage);
+  const rows = makeFilter(h, H, triangleWeight);
+  const columns = makeFilter(w, W, triangleWeight);
+  const rowAreas = makeFilter(h, H, coverage);
+  const columnAreas = makeFilter(w, W, coverage);
   const narrow = new Float64Array(h * W);
   return {
     image: (source, target) => resizeImage(source, target, { w, W, H, rows, columns, narrow }, window),
@@ -69,21 +54,17 @@ export function sliceResizer(from: Size, to: Size, window: readonly [low: number
   };
 }
 
-/**
- * Filters an image [h, w] to [H, W] uint8: clipped to the window [low, high] -> [0, 255], columns first, then rows,
- * rounded. With filters that count the outside as 0, `low` must be 0 too.
- */
-export function resizeImage(
-  source: Int16Array | Uint8Array,
+/** Filters an image [h, w] to [H, W] uint8: clipped to the window [low, high] -> [0, 255], columns, then rows, rounded. */
+function resizeImage(
+  source: Int16Array,
   target: Uint8Array,
   { w, W, H, rows, columns, narrow }: ImageFilters,
   [low, high]: readonly [low: number, high: number],
 ): void {
   const scale = 255 / (high - low);
-  const [top, bottom] = usedRows(rows);
   const { first, count, weights, width } = columns;
-  const row = new Float64Array(w); // of one type for sources of either, and clipped once
-  for (let y = top; y < bottom; y++) {
+  const row = new Float64Array(w); // clipped once
+  for (let y = 0; y < source.length / w; y++) {
     for (let x = 0; x < w; x++) {
       const v = source[y * w + x];
       row[x] = v < low ? low : v > high ? high : v;
@@ -108,31 +89,19 @@ export function resizeImage(
   }
 }
 
-/** The source rows [first, last + 1] that any target row reads. */
-function usedRows({ first, count }: Filter): [number, number] {
-  let top = Infinity;
-  let bottom = 0;
-  for (let t = 0; t < first.length; t++) {
-    if (count[t] === 0) continue;
-    top = Math.min(top, first[t]);
-    bottom = Math.max(bottom, first[t] + count[t]);
-  }
-  return [top, bottom];
-}
-
-/** Majority by covered area of a label slice [h, w] to [H, W]; what lies outside the source counts as label 0. */
-export function resizeLabel(
+/** Majority by covered area of a label slice [h, w] to [H, W]. */
+function resizeLabel(
   source: Uint8Array,
   target: Uint8Array,
   { w, W, H, rows, columns }: Omit<ImageFilters, "narrow">,
 ): void {
-  const { first, count, outside } = columns;
+  const { first, count } = columns;
   const area = new Float64Array(256);
   for (let Y = 0; Y < H; Y++) {
     const top = rows.first[Y] * w;
     const bottom = top + rows.count[Y] * w;
     for (let X = 0; X < W; X++) {
-      let lowest = rows.outside[Y] > 0 || outside[X] > 0 ? 0 : 255;
+      let lowest = 255;
       let highest = 0;
       for (let start = top + first[X]; start < bottom; start += w) {
         const end = start + count[X];
@@ -165,7 +134,6 @@ function majority(
       area[source[corner + j * w + i]] += rows.weights[Y * rows.width + j] * columns.weights[X * columns.width + i];
     }
   }
-  area[0] += 1 - (1 - rows.outside[Y]) * (1 - columns.outside[X]);
   let best = highest;
   // 1e-9: equal areas must tie although their sums were rounded differently.
   for (let label = highest - 1; label >= 0; label--) if (area[label] > area[best] + 1e-9) best = label;
@@ -189,41 +157,29 @@ export function coverage(source: number, low: number, high: number): number {
   return covered > 1e-9 ? covered : 0;
 }
 
-/** The filter of one axis. A target pixel wholly outside a source that counts as 0 there has `count` 0. */
-export function makeFilter(span: FilterSpan, weight: Weight): Filter {
-  const { from, to, start = 0, scale = from / to, outside = "repeat" } = span;
+/** The filter of one axis from `from` to `to` pixels; at the border it divides by what is inside. */
+export function makeFilter(from: number, to: number, weight: Weight): Filter {
+  const scale = from / to;
   const reach = Math.max(1, scale);
   const width = 2 * Math.ceil(reach) + 2;
-  const filter: Filter = {
-    first: new Int32Array(to),
-    count: new Int32Array(to),
-    weights: new Float64Array(to * width),
-    width,
-    outside: new Float64Array(to),
-  };
+  const weights = new Float64Array(to * width);
+  const filter: Filter = { first: new Int32Array(to), count: new Int32Array(to), weights, width };
   for (let t = 0; t < to; t++) {
-    const low = start + t * scale;
+    const low = t * scale;
     const high = low + scale;
     const centre = (low + high) / 2;
     let count = 0;
-    let inside = 0;
-    let beyond = 0;
-    const last = Math.ceil(centre + reach);
-    for (let s = Math.floor(centre - reach - 1); s <= last; s++) {
+    let sum = 0;
+    const last = Math.min(from - 1, Math.ceil(centre + reach));
+    for (let s = Math.max(0, Math.floor(centre - reach - 1)); s <= last; s++) {
       const v = weight(s, low, high);
       if (v === 0) continue;
-      if (s < 0 || s >= from) {
-        beyond += v;
-        continue;
-      }
       if (count === 0) filter.first[t] = s;
-      filter.weights[t * width + count++] = v;
-      inside += v;
+      weights[t * width + count++] = v;
+      sum += v;
     }
-    const sum = outside === "zero" ? inside + beyond : inside;
     filter.count[t] = count;
-    filter.outside[t] = outside === "zero" ? beyond / sum : 0;
-    for (let k = 0; k < count; k++) filter.weights[t * width + k] /= sum;
+    for (let k = 0; k < count; k++) weights[t * width + k] /= sum;
   }
   return filter;
 }

@@ -1,7 +1,7 @@
 // An MSALDS-UNet and its discriminators in training: the discriminators' step, then the network's, on one batch.
 // Source: Zheng et al., section 2.2; the options are the places where the authors' published code differs from the text.
 
-import { backward, compile, stack, type Tensor } from "../index.ts";
+import { backward, stack, type Tensor } from "../index.ts";
 import {
   Discriminator,
   MSALDSUNet,
@@ -18,12 +18,10 @@ import {
 import { Adam } from "../nn/optim.ts";
 import { Rng } from "../random.ts";
 import {
-  inputsOf,
+  batchStep,
   learningRate,
-  noInputs,
   softmaxHead,
   withChannels,
-  type BatchTensors,
   type ClassFrequencies,
   type Network,
   type Terms,
@@ -40,7 +38,7 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
   const adam = new Adam(parameters(generator), { lr: options.lr });
   const adamD =
     discriminators.length > 0 ? new Adam(parameters(discriminators), { lr: options.discriminatorLr }) : null;
-  const trainStep = compile(({ images, labels }: BatchTensors) => {
+  const steps = batchStep(({ images, labels }) => {
     const image = withChannels(images, channels);
     const logits = generator.forward(image).slice(0, options.scales);
     const d = adamD && discriminatorStep(image, logits, labels, discriminators, adamD, options);
@@ -62,9 +60,7 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
     get lr() {
       return adam.lr;
     },
-    prepare: (count) => trainStep.prepare(noInputs(count, size)),
-    trainStep: (batch) => trainStep(inputsOf(batch, size)),
-    free: () => trainStep.free(),
+    ...steps,
   };
 }
 

@@ -1,10 +1,10 @@
 // The kidney application as a library: datasets, NIfTI, slices, the cascade, its training and prediction, scores, reports.
 
 export * from "./augment.ts";
+export * from "./batch.ts";
 export * from "./cache.ts";
 export * from "./cascade.ts";
 export * from "./compose.ts";
-export * from "./crop.ts";
 export * from "./datasets/open.ts";
 export * from "./distance.ts";
 export * from "./evaluate.ts";

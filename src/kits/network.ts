@@ -20,6 +20,7 @@ import {
   softmax,
   stack,
   tensor,
+  type CompiledStep,
   type PlanMemory,
   type Tensor,
 } from "../index.ts";
@@ -28,8 +29,8 @@ import { buildModel, type Discriminator, type SegmentationModel } from "../nn/mo
 import { Adam } from "../nn/optim.ts";
 import { constantLR, cosineAnnealingLR, cosineWarmRestarts, stepLR, type Schedule } from "../nn/schedule.ts";
 import { Rng } from "../random.ts";
+import type { Batch, BatchTensors, GpuSlices } from "./batch.ts";
 import type { CoarseOptions, TrainOptions } from "./options.ts";
-import type { Batch } from "./sample.ts";
 
 /** What a step leaves for the log: names of scalars, and their values in one tensor. The first is the loss. */
 export interface Terms {
@@ -51,8 +52,8 @@ export interface Network {
   setEpoch(epoch: number): void;
   /** The network's learning rate now. */
   readonly lr: number;
-  /** GPU bytes that training steps of that many slices take: their own, and weights and optimiser state. */
-  prepare(count: number): Promise<PlanMemory>;
+  /** GPU bytes that training steps of so many of `slices` take: their own; and weights, optimiser state and the slices. */
+  prepare(count: number, slices: GpuSlices): Promise<PlanMemory>;
   /** One step of all optimisers; resolves when it is submitted. */
   trainStep(batch: Batch): Promise<Terms>;
   /** Gives back the memory that training steps keep between them. */
@@ -76,23 +77,25 @@ export function learningRate(lr: number, { schedule, gamma, epochs, restartEvery
   return cosineAnnealingLR(lr, { tMax: epochs });
 }
 
-/** A batch as the input of compiled steps. */
-export function inputsOf({ images, labels, count }: Batch, size: number) {
+/** A training step compiled for batches; with slices of another uploadSlices() it is traced anew. */
+export function batchStep(train: (batch: BatchTensors) => Terms): Pick<Network, "prepare" | "trainStep" | "free"> {
+  let compiled: { slices: GpuSlices; step: CompiledStep<Record<string, Tensor>, Terms> } | null = null;
+  const free = () => {
+    compiled?.step.free();
+    compiled = null;
+  };
+  const stepOn = (slices: GpuSlices) => {
+    if (compiled?.slices !== slices) {
+      free();
+      compiled = { slices, step: compile((inputs: Record<string, Tensor>) => train(slices.tensors(inputs))) };
+    }
+    return compiled!.step;
+  };
   return {
-    images: { shape: [count, 1, size, size], dtype: "f32", data: images },
-    labels: { shape: [count, size, size], dtype: "i32", data: labels },
-  } as const;
-}
-
-/** Inputs of that many slices, all zeros. */
-export function noInputs(count: number, size: number) {
-  const n = count * size * size;
-  return inputsOf({ images: new Float32Array(n), labels: new Int32Array(n), count }, size);
-}
-
-export interface BatchTensors {
-  readonly images: Tensor;
-  readonly labels: Tensor;
+    prepare: (count, slices) => stepOn(slices).prepare(slices.blank(count).inputs),
+    trainStep: ({ slices, inputs }) => stepOn(slices)(inputs),
+    free,
+  };
 }
 
 /** Every image `channels` times: grey as the red, green and blue that the paper's networks take. */
@@ -163,7 +166,7 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
   const { size, channels } = options;
   const rate = learningRate(options.lr, options);
   const adam = new Adam(parameters(model), { lr: options.lr });
-  const trainStep = compile(({ images, labels }: BatchTensors) => {
+  const steps = batchStep(({ images, labels }) => {
     const loss = head.loss(model.forward(withChannels(images, channels)), labels);
     backward(loss);
     adam.step();
@@ -182,8 +185,6 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
     get lr() {
       return adam.lr;
     },
-    prepare: (count) => trainStep.prepare(noInputs(count, size)),
-    trainStep: (batch) => trainStep(inputsOf(batch, size)),
-    free: () => trainStep.free(),
+    ...steps,
   };
 }

@@ -2,12 +2,12 @@
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { compile, concat, noGrad } from "../index.ts";
+import { compile, concat, noGrad, type StepInputs, type Tensor } from "../index.ts";
 import { setTraining } from "../nn/index.ts";
+import { uploadSlices, type GpuSlices } from "./batch.ts";
 import type { SliceCache } from "./cache.ts";
 import { composeLabels } from "./compose.ts";
-import { roiCropper, type RoiCropper } from "./crop.ts";
-import { withChannels, type BatchTensors, type Network } from "./network.ts";
+import { withChannels, type Network } from "./network.ts";
 import { writeNifti } from "./nifti.ts";
 import { keepLargest } from "./postprocess.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
@@ -32,7 +32,7 @@ export interface PredictJob {
  */
 export async function predictSlices(network: Network, stage: Stage, job: PredictJob, keep: number): Promise<void> {
   const { cache } = job;
-  await eachCase(network, `predict ${stage.name}`, job, fullRoisOf(job), async (id, run) => {
+  await eachCase(network, stage, job, fullRoisOf(job), async (id, run) => {
     const { geometry } = cache.caseById(id);
     const [, height, width] = geometry.shape;
     const labels = new Uint8Array(geometry.shape[0] * height * width);
@@ -88,7 +88,7 @@ export async function predictRegions(network: Network, stage: Stage, job: Predic
   const { cache, folder } = job;
   const judged = network.discriminators.length > 0;
   if (judged) await mkdir(join(folder, "confidence"), { recursive: true });
-  await eachCase(network, `predict ${stage.name}`, job, rois, async (id, run) => {
+  await eachCase(network, stage, job, rois, async (id, run) => {
     const { geometry } = cache.caseById(id);
     const [slices, height, width] = geometry.shape;
     const mask = new Uint8Array(slices * height * width);
@@ -114,22 +114,28 @@ type Use = (slice: number, probabilities: Float32Array, confidence: Float32Array
 /** Calls `work` for every case with a function that runs the network on all slices that have a region. */
 async function eachCase(
   network: Network,
-  label: string,
+  stage: Stage,
   job: PredictJob,
   rois: RoisByCase,
   work: (id: string, run: (use: Use) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   await mkdir(job.folder, { recursive: true });
   network.setTraining(false);
-  const infer = inference(network);
-  const total = job.ids.reduce((n, id) => n + rois[id].filter(Boolean).length, 0);
-  const crop = roiCropper(job.cache.size, network.size);
-  const progress = startProgress({ label, total, mode: job.mode });
+  const { cache, ids, batch, mode } = job;
+  const regions = new Map(ids.flatMap((id) => rois[id].map((roi, s) => [cache.caseById(id).first + s, roi] as const)));
+  const source = { size: network.size, stage, cache, regionOf: (slice: number) => regions.get(slice)! };
+  const slices = await uploadSlices(source, [], { resident: false, labels: false }); // each is seen once
+  const infer = inference(network, slices);
+  const total = ids.reduce((n, id) => n + rois[id].filter(Boolean).length, 0);
+  const progress = startProgress({ label: `predict ${stage.name}`, total, mode });
   try {
-    for (const id of job.ids) {
+    for (const id of ids) {
+      const { first } = cache.caseById(id);
       await work(id, async (use) => {
-        for (const group of groupsOf(rois[id], job.batch)) {
-          await predictGroup(network, infer, crop, job, id, group, rois[id], use);
+        for (const group of groupsOf(rois[id], batch)) {
+          // The batch is always full, since each batch size has its own pipelines.
+          const full = Array.from({ length: batch }, (_, i) => first + (group[i] ?? group[0]));
+          await predictGroup(infer, slices.batch(full).inputs, group, batch, use);
           progress.increment(group.length, { case: id });
         }
       });
@@ -141,12 +147,12 @@ async function eachCase(
 }
 
 /** Probabilities [N, C, size, size], and the confidence [N, 1, size, size] of the discriminator at full resolution. */
-function inference(network: Network) {
+function inference(network: Network, slices: GpuSlices) {
   const critic = network.discriminators[0]?.alone(0);
   if (critic) setTraining(critic, false);
-  return compile(({ images }: Pick<BatchTensors, "images">) =>
+  return compile((inputs: Record<string, Tensor>) =>
     noGrad(() => {
-      const image = withChannels(images, network.channels);
+      const image = withChannels(slices.tensors(inputs).images, network.channels);
       const probabilities = network.probabilities(network.model.forward(image));
       return { probabilities, confidence: critic ? critic.confidence(concat([image, probabilities], 1)) : null };
     }),
@@ -161,35 +167,19 @@ function groupsOf(rois: CaseRois, batch: number): number[][] {
   return Array.from({ length: Math.ceil(slices.length / batch) }, (_, i) => slices.slice(i * batch, (i + 1) * batch));
 }
 
-/** Runs one group; the batch is always full, the rest of it zeros, since each batch size has its own pipelines. */
+/** Runs one group, which is the beginning of a batch. */
 async function predictGroup(
-  network: Network,
   infer: Inference,
-  crop: RoiCropper,
-  { cache, batch }: PredictJob,
-  id: string,
+  inputs: StepInputs,
   group: readonly number[],
-  rois: CaseRois,
+  batch: number,
   use: Use,
 ): Promise<void> {
-  const { size } = network;
-  const plane = size * size;
-  const images = new Float32Array(batch * plane);
-  const [slice, cut] = [new Uint8Array(cache.size ** 2), new Uint8Array(plane)];
-  const { first } = cache.caseById(id);
-  group.forEach((s, i) => {
-    cache.readImage(first + s, slice);
-    crop.image(slice, rois[s]!, cut);
-    for (let p = 0; p < plane; p++) images[i * plane + p] = cut[p] / 255;
-  });
-  const made = await infer({ images: { shape: [batch, 1, size, size], dtype: "f32", data: images } });
+  const made = await infer(inputs);
   const [probabilities, confidence] = await Promise.all([made.probabilities.read(), made.confidence?.read()]);
-  const classPlanes = probabilities.length / batch;
+  const part = (values: Float32Array, i: number) =>
+    values.subarray((i * values.length) / batch, ((i + 1) * values.length) / batch);
   group.forEach((s, i) => {
-    use(
-      s,
-      probabilities.subarray(i * classPlanes, (i + 1) * classPlanes) as Float32Array,
-      (confidence?.subarray(i * plane, (i + 1) * plane) as Float32Array) ?? null,
-    );
+    use(s, part(probabilities as Float32Array, i), confidence ? part(confidence as Float32Array, i) : null);
   });
 }

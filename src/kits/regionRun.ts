@@ -42,7 +42,7 @@ export async function regionRun(
       folder,
       mode,
     };
-    const network = regionNetwork(settings, options.seed, classFrequencies(job));
+    const network = regionNetwork(settings, options.seed, await classFrequencies(job));
     const facts: RunFacts = { ...full, status: "running", trained: {} };
     facts.trained!.region = await train(network, job);
     const predictions = join(folder, "predictions");

@@ -143,7 +143,7 @@ export interface RestoreRoiOptions<T> {
 
 /**
  * Puts the prediction for a region of interest back on the slice's own grid: bilinear samples at the pixel centres that
- * lie inside the region, 0 outside. The way back of roiCropper. `probability`: [R, R] covering the square `roi`, whose
+ * lie inside the region, 0 outside. The way back of a batch's region. `probability`: [R, R] covering the square `roi`, whose
  * fractions are of the height and of the width. Writes [H, W] values to `out` at `offset` and returns `out`; no other
  * plane is made. Throws ShapeError if the sizes do not fit, OptionError for a region without area or a float
  * "value" asked for in bytes.

@@ -1,5 +1,5 @@
 // Regions of interest: the square of each axial slice that a stage of the cascade looks at, found in the labels of the
-// stage before, and rois.json. Cutting one out is in crop.ts, the way back is restoreRoi in resample.ts.
+// stage before, and rois.json. Batches cut them out (batch.ts); the way back is restoreRoi in resample.ts.
 
 import { DataError, OptionError, ShapeError } from "../errors.ts";
 import type { Rng } from "../random.ts";

@@ -1,30 +1,22 @@
-// Which slices make an epoch, and their batches: read, cut, augmented, normalised. A pure function of (seed, epoch).
+// Which slices make an epoch, and what of them a network sees: a pure function of (seed, epoch). Batches of them are made
+// in batch.ts.
 
 import { Rng } from "../random.ts";
-import { augment, augmentRng, type AugmentOptions } from "./augment.ts";
 import type { SliceCache } from "./cache.ts";
-import { roiCropper } from "./crop.ts";
 import type { TrainOptions } from "./options.ts";
-import { jitterRoi, type CaseRois } from "./roi.ts";
+import { jitterRoi, type CaseRois, type Roi } from "./roi.ts";
 import type { Stage } from "./stages.ts";
-
-/** One batch on the host: `images` [n, 1, size, size] in [0, 1], `labels` [n, size, size] classes of the stage. */
-export interface Batch {
-  readonly images: Float32Array<ArrayBuffer>;
-  readonly labels: Int32Array<ArrayBuffer>;
-  readonly count: number;
-}
 
 /** Slices as one network sees them. */
 export interface SliceSource {
-  /** Rows and columns of what is read. */
+  /** Rows and columns of what the network sees. */
   readonly size: number;
   readonly stage: Stage;
   readonly cache: SliceCache;
   /** Slices of `cases` that this network can be shown. */
   slicesOf(cases: readonly string[]): number[];
-  /** Copies image and label of a slice, [size, size] each. `rng` draws a training region; null takes the prediction's. */
-  read(slice: number, image: Uint8Array, label: Uint8Array, rng: Rng | null): void;
+  /** The part of a slice that it sees. `rng` draws a training region; null takes the prediction's. */
+  regionOf(slice: number, rng: Rng | null): Roi;
 }
 
 /** The cache's slices of some cases. */
@@ -42,10 +34,7 @@ export function wholeSlices(cache: SliceCache, stage: Stage): SliceSource {
     stage,
     cache,
     slicesOf: (cases) => slicesOf(cache, cases),
-    read: (slice, image, label) => {
-      cache.readImage(slice, image);
-      cache.readLabel(slice, label);
-    },
+    regionOf: () => ({ y: 0, x: 0, side: 1 }),
   };
 }
 
@@ -69,26 +58,17 @@ export interface RoiSlicesOptions {
  */
 export function roiSlices(cache: SliceCache, stage: Stage, options: RoiSlicesOptions): SliceSource {
   const { size, jitter, predictedRois } = options;
-  const crop = roiCropper(cache.size, size);
-  const [image, label] = [new Uint8Array(cache.size ** 2), new Uint8Array(cache.size ** 2)];
   const reference = bySlice(cache, options.reference);
   const predicted = bySlice(cache, options.predicted);
-  const roiOf = (slice: number, rng: Rng | null) => {
-    if (!rng) return predicted.get(slice) ?? reference.get(slice)!;
-    const [first, second] = rng.uniform() < predictedRois ? [predicted, reference] : [reference, predicted];
-    return jitterRoi((first.get(slice) ?? second.get(slice))!, rng, jitter);
-  };
   return {
     size,
     stage,
     cache,
     slicesOf: (cases) => slicesOf(cache, cases).filter((s) => reference.has(s) || predicted.has(s)),
-    read: (slice, imageOut, labelOut, rng) => {
-      const roi = roiOf(slice, rng);
-      cache.readImage(slice, image);
-      cache.readLabel(slice, label);
-      crop.image(image, roi, imageOut);
-      crop.label(label, roi, labelOut);
+    regionOf: (slice, rng) => {
+      if (!rng) return predicted.get(slice) ?? reference.get(slice)!;
+      const [first, second] = rng.uniform() < predictedRois ? [predicted, reference] : [reference, predicted];
+      return jitterRoi((first.get(slice) ?? second.get(slice))!, rng, jitter);
     },
   };
 }
@@ -150,32 +130,4 @@ function draw(pool: readonly number[], count: number, rng: Rng): number[] {
   const out: number[] = [];
   while (out.length < count) out.push(...rng.shuffle(pool).slice(0, count - out.length));
   return out;
-}
-
-/** What a training batch is drawn by: each slice has the random numbers of (seed, epoch, place in the epoch). */
-export interface Drawing {
-  readonly augment: AugmentOptions;
-  readonly seed: number;
-  readonly epoch: number;
-  readonly place: number;
-}
-
-/** Reads `slices` into a batch; with `drawing`, regions are drawn and slices augmented. */
-export function readBatch(source: SliceSource, slices: readonly number[], drawing?: Drawing): Batch {
-  const { size, stage } = source;
-  const plane = size * size;
-  const images = new Float32Array(slices.length * plane);
-  const labels = new Int32Array(slices.length * plane);
-  const classes = Uint8Array.from({ length: 256 }, (_, label) => stage.classOf(label));
-  slices.forEach((slice, i) => {
-    const read = { image: new Uint8Array(plane), label: new Uint8Array(plane), height: size, width: size };
-    const rng = drawing && augmentRng(drawing.seed, drawing.epoch, drawing.place + i);
-    source.read(slice, read.image, read.label, rng?.fork("region") ?? null);
-    const made = rng ? augment(read, rng, drawing.augment) : read;
-    for (let p = 0; p < plane; p++) {
-      images[i * plane + p] = made.image[p] / 255;
-      labels[i * plane + p] = classes[made.label[p]];
-    }
-  });
-  return { images, labels, count: slices.length };
 }

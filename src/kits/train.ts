@@ -4,15 +4,17 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
-import { compile, noGrad, type PlanMemory } from "../index.ts";
+import { compile, noGrad, type PlanMemory, type Tensor } from "../index.ts";
 import { loadSafetensors, loadStateDict, saveSafetensors, stateDict } from "../nn/index.ts";
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
+import { uploadSlices, type GpuSlices } from "./batch.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
-import { inputsOf, withChannels, type BatchTensors, type ClassFrequencies, type Network } from "./network.ts";
+import { withChannels, type ClassFrequencies, type Network } from "./network.ts";
 import type { TrainOptions } from "./options.ts";
 import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
 import { logLine } from "./run.ts";
-import { epochOrder, readBatch, targetSlices, type SliceSource } from "./sample.ts";
+import { epochOrder, targetSlices, type SliceSource } from "./sample.ts";
+import type { Stage } from "./stages.ts";
 
 /** One line of log.jsonl. Dice is over all validation pixels at the network's size: a guide, not a score. */
 export interface EpochLog {
@@ -43,7 +45,7 @@ export interface TrainResult {
 }
 
 export interface TrainJob {
-  /** Batches are read from here; its stage names the network. */
+  /** Slices to train on; its stage names the network. */
   readonly source: SliceSource;
   readonly train: readonly string[];
   readonly val: readonly string[];
@@ -58,14 +60,18 @@ export interface TrainJob {
 const PRIOR_SLICES = 256;
 
 /** Pixels of each class in the first training slices, as the network will see them. */
-export function classFrequencies({ source, train, options, seed }: TrainJob): ClassFrequencies {
+export async function classFrequencies({ source, train, options, seed }: TrainJob): Promise<ClassFrequencies> {
   const slices = source.slicesOf(train);
   const order = epochOrder(slices, targetSlices(source, slices), 0, { ...options, seed }).slice(0, PRIOR_SLICES);
+  const opened = await uploadSlices(source, order, { resident: false });
+  const labelsOf = compile((inputs: Record<string, Tensor>) => opened.tensors(inputs).labels);
   const counts = source.stage.classes.map(() => 0);
-  order.forEach((slice, place) => {
-    const { labels } = readBatch(source, [slice], { augment: options.augment, seed, epoch: 0, place });
-    for (const c of labels) counts[c]++;
-  });
+  for (let place = 0; place < order.length; place += options.batch) {
+    const group = order.slice(place, place + options.batch);
+    const { inputs } = opened.batch(group, { augment: options.augment, seed, epoch: 0, place });
+    for (const c of await (await labelsOf(inputs)).read()) counts[c]++;
+  }
+  labelsOf.free();
   return counts;
 }
 
@@ -92,15 +98,16 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
       `warning: ${name}: no validation slice can be shown to it, so the training loss chooses the checkpoint`,
     );
   network.setTraining(true);
-  progress.log(describeMemory(name, await network.prepare(order(0)[0].length)));
+  const opened = await uploadSlices(source, [...new Set([...slices, ...validation])]);
+  progress.log(describeMemory(name, await network.prepare(order(0)[0].length, opened), opened));
   let best = { epoch: -1, validationLoss: Infinity };
   try {
     for (let epoch = 0; epoch < options.epochs; epoch++) {
       network.setEpoch(epoch);
-      const trained = await trainEpoch(network, job, order(epoch), epoch, progress);
+      const trained = await trainEpoch(network, job, opened, order(epoch), epoch, progress);
       const checked =
         validation.length > 0
-          ? await validate(network, source, validation, options.batch)
+          ? await validate(network, source.stage, opened, validation, options.batch)
           : { validationLoss: trained.loss, validationDice: {} };
       const log: EpochLog = {
         stage: name,
@@ -136,9 +143,13 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   };
 }
 
-function describeMemory(stage: string, { planned, outside }: PlanMemory): string {
+function describeMemory(stage: string, { planned, outside }: PlanMemory, { residentBytes }: GpuSlices): string {
   const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-  return `${stage}: a training step takes ${mib(planned + outside)} of GPU memory, ${mib(outside)} of it weights and optimiser state`;
+  const slices = residentBytes > 0 ? `, ${mib(residentBytes)} slices` : "; slices are uploaded batch by batch";
+  return (
+    `${stage}: a training step takes ${mib(planned + outside)} of GPU memory, ` +
+    `${mib(outside - residentBytes)} of it weights and optimiser state${slices}`
+  );
 }
 
 interface EpochResult {
@@ -149,7 +160,8 @@ interface EpochResult {
 
 async function trainEpoch(
   network: Network,
-  { source, seed, options }: TrainJob,
+  { seed, options }: TrainJob,
+  opened: GpuSlices,
   batches: readonly number[][],
   epoch: number,
   progress: Progress,
@@ -159,7 +171,7 @@ async function trainEpoch(
   const steps: Promise<number[]>[] = [];
   let names: readonly string[] = [];
   for (const [i, group] of batches.entries()) {
-    const batch = readBatch(source, group, {
+    const batch = opened.batch(group, {
       augment: options.augment,
       seed,
       epoch,
@@ -221,27 +233,28 @@ function spread(items: readonly number[], count: number): number[] {
 
 async function validate(
   network: Network,
-  source: SliceSource,
+  stage: Stage,
+  opened: GpuSlices,
   slices: readonly number[],
   batchSize: number,
 ): Promise<Pick<EpochLog, "validationLoss" | "validationDice">> {
   network.setTraining(false);
-  const { size, channels, model } = network;
-  const regions = Object.entries(source.stage.regions);
+  const regions = Object.entries(stage.regions);
   const counts = regions.map((): RegionCounts => ({ intersection: 0, reference: 0, prediction: 0 }));
-  const judge = compile(({ images, labels }: BatchTensors) =>
+  const judge = compile((inputs: Record<string, Tensor>) =>
     noGrad(() => {
-      const logits = model.forward(withChannels(images, channels));
-      return { value: network.loss(logits, labels), classes: network.classes(logits) };
+      const { images, labels } = opened.tensors(inputs);
+      const logits = network.model.forward(withChannels(images, network.channels));
+      return { value: network.loss(logits, labels), classes: network.classes(logits), labels };
     }),
   );
   let loss = 0;
   for (let i = 0; i < slices.length; i += batchSize) {
-    const batch = readBatch(source, slices.slice(i, i + batchSize));
-    const { value, classes } = await judge(inputsOf(batch, size));
-    const predicted = await classes.read();
+    const batch = opened.batch(slices.slice(i, i + batchSize));
+    const { value, classes, labels } = await judge(batch.inputs);
+    const [predicted, reference] = await Promise.all([classes.read(), labels.read()]);
     loss += (await value.item()) * batch.count;
-    regions.forEach(([, classes], k) => addCounts(counts[k], countLabels(batch.labels, predicted, classes)));
+    regions.forEach(([, classes], k) => addCounts(counts[k], countLabels(reference, predicted, classes)));
   }
   judge.free();
   return {

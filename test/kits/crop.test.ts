@@ -1,11 +1,21 @@
-import { describe, expect, it } from "vitest";
-import { OptionError, ShapeError } from "../../src/errors.ts";
-import { roiCropper } from "../../src/kits/crop.ts";
+// Regions of interest: cut out of slices by the GPU, and the way back.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { OptionError } from "../../src/errors.ts";
+import { close, init } from "../../src/index.ts";
+import { uploadSlices } from "../../src/kits/batch.ts";
 import { restoreRoi, type Size } from "../../src/kits/resample.ts";
 import type { Roi } from "../../src/kits/roi.ts";
 import { Rng } from "../../src/random.ts";
+import { sliceValues, sourceOf, whole } from "./slices.ts";
 
-const whole: Roi = { y: 0, x: 0, side: 1 };
+beforeAll(() => init());
+afterAll(() => close());
+
+/** Grey levels and labels of a region of a slice [size, size], both from `source`, on [to, to]. */
+async function crop(source: Uint8Array, size: number, to: number, region: Roi): Promise<[number[], number[]]> {
+  const { greys, labels } = await sliceValues(sourceOf({ size, images: source, labels: source }, to, region));
+  return [greys.map((v) => Math.round(v * 1e4) / 1e4), [...labels]];
+}
 
 /** A plane [h, w] of `f` at the pixel centres, in pixels. */
 function plane([h, w]: Size, f: (y: number, x: number) => number): Uint8Array {
@@ -23,93 +33,90 @@ function centroid(values: ArrayLike<number>, [h, w]: Size): [number, number] {
   return [sumY / sum / h, sumX / sum / w];
 }
 
-describe("roiCropper", () => {
-  it("the whole slice at its own size is exact, and back", () => {
+describe("a region of a batch", () => {
+  it("the whole slice at its own size is exact, and back", async () => {
     const rng = new Rng(1, "crop");
     const source = Uint8Array.from({ length: 35 * 35 }, () => rng.integer(256));
-    const target = new Uint8Array(35 * 35);
-    roiCropper(35, 35).image(source, whole, target);
-    expect(target).toEqual(source);
-    roiCropper(35, 35).label(source, whole, target.fill(9));
-    expect(target).toEqual(source);
+    expect(await crop(source, 35, 35, whole)).toEqual([[...source], [...source]]);
     const back = restoreRoi(Float32Array.from(source), whole, { to: [35, 35], out: new Float32Array(35 * 35) });
     expect([...back]).toEqual([...source]);
   });
 
-  it("cuts whole pixels exactly, with 0 beyond the slice on every side", () => {
+  it("cuts whole pixels exactly, with 0 beyond the slice on every side", async () => {
     const source = plane([8, 8], (y, x) => 10 * Math.ceil(y) + Math.ceil(x));
-    const crop = (roi: Roi): number[][] =>
-      (["image", "label"] as const).map((kind) => {
-        const target = new Uint8Array(16).fill(255);
-        roiCropper(8, 4)[kind](source, roi, target);
-        return [...target];
-      });
+    const at = (roi: Roi) => crop(source, 8, 4, roi);
     const inside = [43, 44, 45, 46, 53, 54, 55, 56, 63, 64, 65, 66, 73, 74, 75, 76];
-    expect(crop({ y: 3 / 8, x: 2 / 8, side: 0.5 })).toEqual([inside, inside]);
+    expect(await at({ y: 3 / 8, x: 2 / 8, side: 0.5 })).toEqual([inside, inside]);
     const corner = [0, 0, 0, 0, 0, 11, 12, 13, 0, 21, 22, 23, 0, 31, 32, 33];
-    expect(crop({ y: -1 / 8, x: -1 / 8, side: 0.5 })).toEqual([corner, corner]);
+    expect(await at({ y: -1 / 8, x: -1 / 8, side: 0.5 })).toEqual([corner, corner]);
     const end = [77, 78, 0, 0, 87, 88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    expect(crop({ y: 6 / 8, x: 6 / 8, side: 0.5 })).toEqual([end, end]);
-    expect(crop({ y: 2, x: -3, side: 0.5 })).toEqual([new Array(16).fill(0), new Array(16).fill(0)]);
+    expect(await at({ y: 6 / 8, x: 6 / 8, side: 0.5 })).toEqual([end, end]);
+    expect(await at({ y: 2, x: -3, side: 0.5 })).toEqual([new Array(16).fill(0), new Array(16).fill(0)]);
   });
 
-  it("mixes with the 0 outside: half a pixel beyond the slice halves the image, and ties go to the label", () => {
+  it("mixes with the 0 outside: half a pixel beyond the slice halves the image, and ties go to the label", async () => {
     const source = new Uint8Array(4).fill(200);
-    const target = new Uint8Array(4);
-    roiCropper(2, 2).image(source, { y: 0, x: -0.25, side: 1 }, target); // columns -0.5 to 0.5 and 0.5 to 1.5
-    expect([...target]).toEqual([100, 200, 100, 200]);
-    roiCropper(2, 2).label(source, { y: 0, x: -0.25, side: 1 }, target);
-    expect([...target]).toEqual([200, 200, 200, 200]);
-    roiCropper(2, 2).label(source, { y: 0, x: -0.3, side: 1 }, target); // 0.6 of the first column is outside
-    expect([...target]).toEqual([0, 200, 0, 200]);
+    // columns -0.5 to 0.5 and 0.5 to 1.5
+    expect(await crop(source, 2, 2, { y: 0, x: -0.25, side: 1 })).toEqual([
+      [100, 200, 100, 200],
+      [200, 200, 200, 200],
+    ]);
+    // 0.6 of the first column is outside
+    expect((await crop(source, 2, 2, { y: 0, x: -0.3, side: 1 }))[1]).toEqual([0, 200, 0, 200]);
   });
 
-  it("labels: majority when shrinking", () => {
+  it("images: antialiased when shrinking", async () => {
+    // Stripes two pixels wide to a third of the size; the triangle is three pixels wide to each side: weights 1 2 3 2 1
+    // of 9 on the five pixels about the middle of three.
+    const source = plane([12, 12], (_, x) => (Math.ceil(x / 2) % 2 === 1 ? 0 : 180));
+    const [greys] = await crop(source, 12, 4, whole);
+    const pixel = (x: number) => (x < 0 || x > 11 ? 0 : source[x]);
+    const middle = (X: number) => [1, 2, 3, 2, 1].reduce((n, w, k) => n + (w / 9) * pixel(3 * X - 1 + k), 0);
+    const rows = [8 / 9, 1, 1, 8 / 9]; // the first and last row reach one pixel beyond the slice, where it is 0
+    const expected = rows.flatMap((share) => [0, 1, 2, 3].map((X) => share * middle(X)));
+    greys.forEach((v, i) => expect(v).toBeCloseTo(expected[i], 3));
+  });
+
+  it("labels: majority when shrinking", async () => {
     const source = plane([4, 4], (y, x) => (x < 2 ? 1 : y < 2 ? 2 : 3));
-    const target = new Uint8Array(1);
     // Columns 1.2 to 3.2 of rows 1 to 3: label 1 covers 0.8 x 2, labels 2 and 3 cover 1.2 x 1 each.
-    roiCropper(4, 1).label(source, { y: 0.25, x: 0.3, side: 0.5 }, target);
-    expect([...target]).toEqual([1]);
+    expect((await crop(source, 4, 1, { y: 0.25, x: 0.3, side: 0.5 }))[1]).toEqual([1]);
     // Columns 1.5 to 3.5: 0.5 x 2 against 1.5 x 1 each, a tie that the higher label wins.
-    roiCropper(4, 1).label(source, { y: 0.25, x: 0.375, side: 0.5 }, target);
-    expect([...target]).toEqual([3]);
+    expect((await crop(source, 4, 1, { y: 0.25, x: 0.375, side: 0.5 }))[1]).toEqual([3]);
   });
 
-  it("labels: nearest when enlarging, so that no new label appears", () => {
+  it("labels: nearest when enlarging, so that no new label appears", async () => {
     const rng = new Rng(2, "crop");
     const source = Uint8Array.from({ length: 64 }, () => 3 * rng.integer(2));
-    const target = new Uint8Array(400);
     const roi = { y: 0.13, x: -0.2, side: 0.7 };
-    roiCropper(8, 20).label(source, roi, target);
     const at = (start: number, i: number) => Math.floor((start + ((i + 0.5) * roi.side) / 20) * 8);
-    const expected = target.map((_, i) => {
+    const expected = Array.from({ length: 400 }, (_, i) => {
       const x = at(roi.x, i % 20);
       return x < 0 ? 0 : source[at(roi.y, Math.floor(i / 20)) * 8 + x];
     });
-    expect(target).toEqual(expected);
+    expect((await crop(source, 8, 20, roi))[1]).toEqual(expected);
   });
 
   it.each([
     [64, 2],
     [32, 3],
-  ])("crop to %i and back returns a smooth image inside the region", (R, tolerance) => {
+  ])("crop to %i and back returns a smooth image inside the region", async (R, tolerance) => {
     // Waves of amplitude 50 and 48 pixels: second derivatives up to 0.86. Linear interpolation errs by at most
     // step^2 / 8 of that per axis and pass (steps 1, then 0.75 or 1.5), the widened triangle of R = 32 by 0.2 per axis,
-    // rounding by 0.5 in the source and in the crop: 1.4 and 1.9. Half a pixel of shift on one axis alone would be 3.3.
-    const [h, w] = [96, 96];
+    // rounding by 0.5 in the source: below 1.4 and 1.9. Half a pixel of shift on one axis alone would be 3.3.
+    const size = 96;
     const wave = (y: number, x: number) =>
       128 + 50 * Math.sin((2 * Math.PI * y) / 48) + 50 * Math.cos((2 * Math.PI * x) / 48);
-    const source = plane([h, w], wave);
+    const source = plane([size, size], wave);
     const roi = { y: 0.21, x: 0.27, side: 0.5 };
-    const crop = new Uint8Array(R * R);
-    roiCropper([h, w], R).image(source, roi, crop);
-    const back = restoreRoi(Float32Array.from(crop), roi, { to: [h, w], out: new Float32Array(h * w).fill(7) });
+    const [cut] = await crop(source, size, R, roi);
+    const back = restoreRoi(cut, roi, { to: [size, size], out: new Float32Array(size * size).fill(7) });
     let checked = 0;
-    for (let y = 0; y < h; y++) {
-      for (let x = 0; x < w; x++) {
-        const fy = (y + 0.5) / h - roi.y;
-        const fx = (x + 0.5) / w - roi.x;
-        const i = y * w + x;
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) {
+        const fy = (y + 0.5) / size - roi.y;
+        const fx = (x + 0.5) / size - roi.x;
+        const i = y * size + x;
         const edge = 1.5 / R / 2; // the last half pixel of the region repeats its edge
         if (Math.min(fy, fx) < 0 || Math.max(fy, fx) >= 0.5) expect(back[i]).toBe(0);
         else if (Math.min(fy, fx) > edge && Math.max(fy, fx) < 0.5 - edge) {
@@ -122,48 +129,38 @@ describe("roiCropper", () => {
   });
 
   it.each([
-    [[120, 120], 48, { y: 0.31, x: 0.18, side: 0.43 }],
-    [[120, 120], 128, { y: 0.33, x: 0.13, side: 0.52 }],
-    [[90, 150], 64, { y: 0.21, x: 0.11, side: 0.71 }],
-  ] as [Size, number, Roi][])("image and label stay aligned, there and back: %j to %i", (size, R, roi) => {
-    const [h, w] = size;
-    const disc = plane(size, (y, x) => (Math.hypot((y / h - 0.53) / 0.14, (x / w - 0.37) / 0.14) < 1 ? 1 : 0));
-    const truth = centroid(disc, size);
-    const image = new Uint8Array(R * R);
-    const label = new Uint8Array(R * R);
-    const cropper = roiCropper(size, R);
-    cropper.image(
-      disc.map((v) => v * 200),
-      roi,
-      image,
+    [120, 48, { y: 0.31, x: 0.18, side: 0.43 }],
+    [120, 128, { y: 0.33, x: 0.13, side: 0.52 }],
+    [90, 64, { y: 0.21, x: 0.11, side: 0.71 }],
+  ] as [number, number, Roi][])("image and label stay aligned, there and back: %i to %i", async (size, R, roi) => {
+    const disc = plane([size, size], (y, x) =>
+      Math.hypot((y / size - 0.53) / 0.14, (x / size - 0.37) / 0.14) < 1 ? 1 : 0,
     );
-    cropper.label(disc, roi, label);
-    const mask = restoreRoi(Float32Array.from(label), roi, { to: size, out: new Uint8Array(h * w), write: "mask" });
+    const truth = centroid(disc, [size, size]);
+    const [image, label] = await crop(disc, size, R, roi);
+    const mask = restoreRoi(label, roi, { to: [size, size], out: new Uint8Array(size * size), write: "mask" });
     const inSlice = ([y, x]: [number, number]) => [roi.y + y * roi.side, roi.x + x * roi.side];
-    // In slice pixels: 0.02 for the image, which only rounds grey levels; 0.15 for labels, whose borders jump.
+    // In slice pixels: 0.02 for the image, which is rounded to 1e-4 here; 0.15 for labels, whose borders jump.
     // A shift by half a pixel of the finest grid here would be 0.24.
     const near = (found: number[], limit: number) =>
-      found.forEach((v, axis) => expect(Math.abs(v - truth[axis]) * size[axis]).toBeLessThan(limit));
+      found.forEach((v, axis) => expect(Math.abs(v - truth[axis]) * size).toBeLessThan(limit));
     near(inSlice(centroid(image, [R, R])), 0.02);
     near(inSlice(centroid(label, [R, R])), 0.15);
-    near(centroid(mask, size), 0.15);
+    near(centroid(mask, [size, size]), 0.15);
     const overlap = disc.reduce((sum, v, i) => sum + v * mask[i], 0);
     const total = disc.reduce((sum, v, i) => sum + v + mask[i], 0);
     expect((2 * overlap) / total).toBeGreaterThan(0.97);
   });
 
-  it("refuses what does not fit", () => {
-    const cropper = roiCropper([4, 6], 2);
-    const target = new Uint8Array(4);
-    expect(() => roiCropper(0, 2)).toThrow("roiCropper: sizes must be positive whole numbers, found [0,0] to 2");
-    expect(() => roiCropper(4, 2.5)).toThrow(ShapeError);
-    expect(() => cropper.image(new Uint8Array(16), whole, target)).toThrow(
-      "roiCropper.image: source must hold [4,6] and target [2,2] pixels, found 16 and 4",
+  it("refuses a region without area", async () => {
+    const at = async (roi: Roi) =>
+      (
+        await uploadSlices(sourceOf({ size: 2, images: new Uint8Array(4), labels: new Uint8Array(4) }, 2, roi), [0])
+      ).batch([0]);
+    await expect(at({ y: 0, x: 0, side: 0 })).rejects.toThrow(
+      "batch: roi must have a corner and a positive side in fractions of the slice, found y 0, x 0, side 0",
     );
-    expect(() => cropper.label(new Uint8Array(24), { y: 0, x: 0, side: 0 }, target)).toThrow(
-      "roiCropper.label: roi must have a corner and a positive side in fractions of the slice, found y 0, x 0, side 0",
-    );
-    expect(() => cropper.image(new Uint8Array(24), { y: NaN, x: 0, side: 1 }, target)).toThrow(OptionError);
+    await expect(at({ y: NaN, x: 0, side: 1 })).rejects.toThrow(OptionError);
   });
 });
 

@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
-import { coverage, makeFilter, sliceResizer, triangleWeight } from "../../src/kits/downsample.ts";
-import type { FilterSpan, Weight } from "../../src/kits/downsample.ts";
+import { coverage, makeFilter, sliceResizer, triangleWeight, type Weight } from "../../src/kits/downsample.ts";
 
 /** The weights of every target pixel as a dense row over the source. */
-function dense(span: FilterSpan, weight: Weight): number[][] {
-  const { first, count, weights, width } = makeFilter(span, weight);
+function dense(from: number, to: number, weight: Weight): number[][] {
+  const { first, count, weights, width } = makeFilter(from, to, weight);
   return Array.from(first, (start, t) => {
-    const row = new Array<number>(span.from).fill(0);
+    const row = new Array<number>(from).fill(0);
     for (let k = 0; k < count[t]; k++) row[start + k] = weights[t * width + k];
     return row;
   });
@@ -40,44 +39,26 @@ it("whole slices give the same bytes as when the cache's VERSION was set", () =>
   expect(hash.digest("hex")).toBe("9f1e8a78e1e32299c58dd8ffa8ba639b22d1ae05ce6b4d6dcd66d1585ac5a86b");
 });
 
-describe("makeFilter on a part of the axis", () => {
-  it("a whole-pixel start at scale 1 is a shift, and what lies outside has no pixels", () => {
-    const span = { from: 4, to: 4, start: -1, scale: 1, outside: "zero" } as const;
-    const shifted = [
-      [0, 0, 0, 0],
-      [1, 0, 0, 0],
-      [0, 1, 0, 0],
-      [0, 0, 1, 0],
+describe("makeFilter", () => {
+  it("keeps every pixel at the same size", () => {
+    const same = [
+      [1, 0, 0],
+      [0, 1, 0],
+      [0, 0, 1],
     ];
-    expect(dense(span, triangleWeight)).toEqual(shifted);
-    expect(dense(span, coverage)).toEqual(shifted);
-    expect([...makeFilter(span, coverage).outside]).toEqual([1, 0, 0, 0]);
+    expect(dense(3, 3, triangleWeight)).toEqual(same);
+    expect(dense(3, 3, coverage)).toEqual(same);
   });
-  it("a start between pixels mixes neighbours; outside takes its share", () => {
-    const span = { from: 3, to: 3, start: 0.25, scale: 1, outside: "zero" } as const;
-    const mixed = [
-      [0.75, 0.25, 0],
-      [0, 0.75, 0.25],
-      [0, 0, 0.75],
-    ];
-    expect(dense(span, triangleWeight)).toEqual(mixed);
-    expect(dense(span, coverage)).toEqual(mixed);
-    expect([...makeFilter(span, triangleWeight).outside]).toEqual([0, 0, 0.25]);
-  });
-  it("a scale of 1 goes by covered area at every pixel, however start + t is rounded", () => {
-    dense({ from: 64, to: 60, start: 0.3, scale: 1, outside: "zero" }, coverage).forEach((row, t) => {
-      expect(row[t]).toBeCloseTo(0.7, 12);
-      expect(row[t + 1]).toBeCloseTo(0.3, 12);
-    });
-  });
-  it("shrinking widens the triangle", () => {
-    // Half-width 2 about 1: 1/4, 3/4, 3/4, 1/4 over pixels -1 to 2, in all 2.
-    const row = dense({ from: 4, to: 1, start: 0, scale: 2, outside: "zero" }, triangleWeight)[0];
-    expect(row).toEqual([0.375, 0.375, 0.125, 0]);
-  });
-  it("repeating instead divides by what is inside", () => {
-    const row = dense({ from: 4, to: 1, start: 0, scale: 2 }, triangleWeight)[0];
+  it("shrinking widens the triangle, and the border divides by what is inside", () => {
+    // Half-width 2 about 1: 1/4, 3/4, 3/4, 1/4 over pixels -1 to 2.
+    const [row] = dense(4, 2, triangleWeight);
     row.forEach((v, i) => expect(v).toBeCloseTo([3 / 7, 3 / 7, 1 / 7, 0][i], 15));
+  });
+  it("shrinking shares pixels by the area covered", () => {
+    expect(dense(3, 2, coverage)).toEqual([
+      [2 / 3, 1 / 3, 0],
+      [0, 1 / 3, 2 / 3],
+    ]);
   });
 });
 

@@ -6,7 +6,8 @@ import { fineNetwork } from "../../src/kits/fineNetwork.ts";
 import { coarseNetwork, regionNetwork, type Network } from "../../src/kits/network.ts";
 import type { FineOptions } from "../../src/kits/options.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
-import type { Batch } from "../../src/kits/sample.ts";
+import { sourceOf } from "./slices.ts";
+import { uploadSlices, type Batch } from "../../src/kits/batch.ts";
 
 beforeAll(() => init());
 afterAll(() => close());
@@ -23,13 +24,13 @@ const fine = (change: Partial<FineOptions> = {}): FineOptions => ({
 });
 const coarse = { ...presetOptions("demo").coarse, ...tiny, lr: 1e-2 };
 
-/** A bright square on noise. */
-const batch = (classes: number): Batch => {
-  const labels = Int32Array.from({ length: 2 * SIZE ** 2 }, (_, i) =>
+/** A bright square on noise, from slices that stay on the GPU. */
+const batch = async (classes: number): Promise<Batch> => {
+  const labels = Uint8Array.from({ length: 2 * SIZE ** 2 }, (_, i) =>
     i % SIZE > 7 && i % 256 > 120 ? classes - 1 : 0,
   );
-  const images = Float32Array.from(labels, (v, i) => (v > 0 ? 0.8 : 0.2) + 0.05 * Math.sin(12.9 * i));
-  return { images, labels, count: 2 };
+  const images = Uint8Array.from(labels, (v, i) => 255 * ((v > 0 ? 0.8 : 0.2) + 0.05 * Math.sin(12.9 * i)));
+  return (await uploadSlices(sourceOf({ size: SIZE, images, labels }), [0, 1])).batch([0, 1]);
 };
 const weights = async (model: Model) => Promise.all(parameters(model).map((p) => p.read()));
 const moved = (a: ArrayLike<number>[], b: ArrayLike<number>[]) =>
@@ -38,7 +39,8 @@ const moved = (a: ArrayLike<number>[], b: ArrayLike<number>[]) =>
 async function steps(network: Network, n: number, classes: number): Promise<number[]> {
   network.setTraining(true);
   const losses: number[] = [];
-  for (let i = 0; i < n; i++) losses.push((await (await network.trainStep(batch(classes))).values.read())[0]);
+  const shown = await batch(classes);
+  for (let i = 0; i < n; i++) losses.push((await (await network.trainStep(shown)).values.read())[0]);
   return losses;
 }
 
@@ -83,7 +85,7 @@ describe("fine networks", () => {
       );
       const losses = await steps(network, 2, 2);
       const all = await Promise.all([network.model, ...network.discriminators].map(weights));
-      return { losses, all, memory: await network.prepare(2) };
+      return { losses, all, memory: await network.prepare(2, (await batch(2)).slices) };
     };
     const [plain, again] = [await run(false), await run(true)];
     expect([again.losses, again.all]).toEqual([plain.losses, plain.all]);
@@ -103,7 +105,7 @@ describe("fine networks", () => {
   test("terms are named by part and scale", async () => {
     const network = fineNetwork("kidney", fine(), 0, [3, 1]);
     network.setTraining(true);
-    const { names } = await network.trainStep(batch(2));
+    const { names } = await network.trainStep(await batch(2));
     expect(names.length).toBe(1 + 2 * 6 + 2 * 6);
     expect(names).toContain("generator.1.difficulty");
     expect(names).toContain("discriminator.0.accuracy");
@@ -115,7 +117,7 @@ describe("fine networks", () => {
     expect([last.discriminators.length, none.discriminators.length]).toEqual([1, 0]);
     last.setTraining(true);
     none.setTraining(true);
-    const [a, b] = [(await last.trainStep(batch(2))).names, (await none.trainStep(batch(2))).names];
+    const [a, b] = [(await last.trainStep(await batch(2))).names, (await none.trainStep(await batch(2))).names];
     expect(a).toContain("generator.0.adversarial");
     expect(a).not.toContain("generator.1.adversarial");
     expect(a).toContain("generator.1.dice");

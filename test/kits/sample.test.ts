@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { augmentDefaults, augmentNone } from "../../src/kits/augment.ts";
+import { uploadSlices, type Drawing } from "../../src/kits/batch.ts";
 import { openCache, type SliceCache } from "../../src/kits/cache.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
 import { writePhantom } from "../../src/kits/phantom.ts";
@@ -12,19 +13,22 @@ import { roisOf } from "../../src/kits/roi.ts";
 import {
   classCounts,
   epochOrder,
-  readBatch,
   roiSlices,
   slicesOf,
   targetSlices,
   wholeSlices,
+  type SliceSource,
 } from "../../src/kits/sample.ts";
 import { coarseStage, fineStages, regionStage } from "../../src/kits/stages.ts";
+import { close, init } from "../../src/index.ts";
+import { valuesOf } from "./slices.ts";
 
 let work: string;
 let cache: SliceCache;
 const [kidney, masses, tumor] = fineStages;
 
 beforeAll(async () => {
+  await init();
   work = mkdtempSync(join(tmpdir(), "wgrad-sample-"));
   await writePhantom(join(work, "data"), { cases: 3, slices: 10, size: 48 });
   await preprocess(await openDataset(join(work, "data")), join(work, "cache"), { size: 48 });
@@ -32,6 +36,7 @@ beforeAll(async () => {
 });
 afterAll(() => {
   cache.close();
+  close();
   rmSync(work, { recursive: true, force: true });
 });
 
@@ -97,10 +102,13 @@ describe("classes of the stages", () => {
   });
 });
 
-describe("readBatch", () => {
-  test("whole slices are those of the cache, grey levels over 255", () => {
+describe("batches of a cache", () => {
+  const read = async (source: SliceSource, slices: readonly number[], drawing?: Drawing) =>
+    valuesOf((await uploadSlices(source, slices)).batch(slices, drawing));
+
+  test("whole slices are those of the cache, grey levels over 255", async () => {
     const source = wholeSlices(cache, coarseStage);
-    const batch = readBatch(source, [4, 13]);
+    const batch = await read(source, [4, 13]);
     const [image, label] = [new Uint8Array(48 * 48), new Uint8Array(48 * 48)];
     cache.readImage(13, image);
     cache.readLabel(13, label);
@@ -126,43 +134,44 @@ describe("readBatch", () => {
     return roiSlices(cache, kidney, { size: 32, reference, predicted, predictedRois, jitter });
   };
   const shown = () => targetSlices({ cache, stage: kidney }, slicesOf(cache, [cache.index.cases[0].id]))[2];
-  const target = (labels: Int32Array) => labels.reduce((n, v) => n + v, 0);
+  const target = (labels: ArrayLike<number>) => Array.from(labels).reduce((n, v) => n + v, 0);
 
-  test("a region magnifies its target and keeps all of it", () => {
+  test("a region magnifies its target and keeps all of it", async () => {
     const slice = shown();
-    const whole = target(readBatch(wholeSlices(cache, kidney), [slice]).labels);
+    const whole = target((await read(wholeSlices(cache, kidney), [slice])).labels);
     const drawing = { augment: augmentNone, seed: 0, epoch: 0, place: 0 };
-    const labels = readBatch(regions(0, 0), [slice], drawing).labels;
+    const { labels } = await read(regions(0, 0), [slice], drawing);
     const id = cache.index.cases[0].id;
     const { side } = roisById()[id][slice - cache.caseById(id).first]!;
     const magnified = (whole * 32 ** 2) / (side * 48) ** 2;
     expect(Math.abs(target(labels) / magnified - 1)).toBeLessThan(0.1); // borders of a small organ in 32 x 32 pixels
   });
 
-  test("training takes predicted regions by their share, prediction always", () => {
+  test("training takes predicted regions by their share, prediction always", async () => {
     const slice = shown();
     const drawing = (place: number) => ({ augment: augmentNone, seed: 0, epoch: 0, place });
     const centre = (labels: Int32Array) => {
       const at = [...labels].flatMap((v, i) => (v ? [i % 32] : []));
       return at.reduce((a, b) => a + b, 0) / at.length;
     };
-    const reference = centre(readBatch(regions(0, 0), [slice], drawing(0)).labels);
-    const predicted = centre(readBatch(regions(1, 0), [slice], drawing(0)).labels);
+    const reference = centre((await read(regions(0, 0), [slice], drawing(0))).labels);
+    const predicted = centre((await read(regions(1, 0), [slice], drawing(0))).labels);
     expect(reference - predicted).toBeGreaterThan(3); // the region moved right, so the organ moves left in it
-    expect(centre(readBatch(regions(0, 0), [slice]).labels)).toBeCloseTo(predicted, 6);
+    expect(centre((await read(regions(0, 0), [slice])).labels)).toBeCloseTo(predicted, 6);
+    const { labels } = await read(regions(0.5, 0), Array<number>(40).fill(slice), drawing(0)); // 40 places of an epoch
     const draws = Array.from({ length: 40 }, (_, place) =>
-      centre(readBatch(regions(0.5, 0), [slice], drawing(place)).labels),
+      centre(labels.subarray(32 * 32 * place, 32 * 32 * (place + 1))),
     );
     const share = draws.filter((c) => Math.abs(c - predicted) < 0.5).length / draws.length;
     expect(share).toBeGreaterThan(0.25); // 5 standard deviations below a half at 40 draws is 0.1
     expect(share).toBeLessThan(0.75);
   });
 
-  test("the same place in the epoch draws the same batch, another place another", () => {
+  test("the same place in the epoch draws the same batch, another place another", async () => {
     const slice = shown();
-    const at = (place: number) =>
-      readBatch(regions(0.5), [slice], { augment: augmentDefaults, seed: 3, epoch: 1, place }).images;
-    expect(at(5)).toEqual(at(5));
-    expect(at(5)).not.toEqual(at(6));
+    const at = async (place: number) =>
+      (await read(regions(0.5), [slice], { augment: augmentDefaults, seed: 3, epoch: 1, place })).images;
+    expect(await at(5)).toEqual(await at(5));
+    expect(await at(5)).not.toEqual(await at(6));
   });
 });

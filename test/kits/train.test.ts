@@ -4,13 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { close, init, zeros, type Tensor } from "../../src/index.ts";
+import type { Batch } from "../../src/kits/batch.ts";
 import { openCache, type SliceCache } from "../../src/kits/cache.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
 import type { Network, Terms } from "../../src/kits/network.ts";
 import { writePhantom } from "../../src/kits/phantom.ts";
 import { preprocess } from "../../src/kits/preprocess.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
-import { wholeSlices, type Batch } from "../../src/kits/sample.ts";
+import { wholeSlices } from "../../src/kits/sample.ts";
 import { coarseStage } from "../../src/kits/stages.ts";
 import { classFrequencies, train, type EpochLog, type TrainJob } from "../../src/kits/train.ts";
 
@@ -114,8 +115,8 @@ describe("train", () => {
   });
 });
 
-test("classFrequencies counts what the network will be shown", () => {
-  const counts = classFrequencies(job({ slicesPerEpoch: "all" }));
+test("classFrequencies counts what the network will be shown", async () => {
+  const counts = await classFrequencies(job({ slicesPerEpoch: "all" }));
   const slices = cache.index.cases.slice(0, 2).reduce((n, c) => n + c.slices, 0);
   expect(counts.reduce((a, b) => a + b, 0)).toBe(slices * 32 * 32);
   expect(counts[0]).toBeGreaterThan(counts[1]);
