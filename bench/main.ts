@@ -1,8 +1,9 @@
 // npm run bench: every kernel family on the shapes of a Res-UNet, checked, then timed, as a fraction of this device's ceiling.
+// With --peers: wgrad beside other libraries (bench/compare.ts).
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { close, init } from "../src/index.ts";
 import type { Case, Work } from "./case.ts";
 import { bandwidthFor, measureCeiling, type Ceiling } from "./ceiling.ts";
@@ -28,16 +29,40 @@ const command = new Command("bench")
   .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
   .option("--samples <n>", "timed samples per case", "7")
   .option("--json <file>", "write the results as JSON")
+  .option("--peers <names>", "compare with these instead: tfjs, tfjs-wasm, jax, pytorch, comma-separated")
+  .option("--rounds <n>", "with --peers: how often each case is asked for", "3")
+  .option("--steps <n>", "with --peers: training steps in a round", "6")
+  .option("--cold", "with --peers: without the driver's cache of compiled shaders, for honest first steps")
+  .addOption(new Option("--serve", "answer requests on stdin, as a peer").hideHelp())
   .parse();
-const options = command.opts<{ filter?: string; adapter?: string; samples: string; json?: string }>();
+
+interface Options {
+  filter?: string;
+  adapter?: string;
+  samples: string;
+  json?: string;
+  peers?: string;
+  rounds: string;
+  steps: string;
+  cold?: boolean;
+  serve?: boolean;
+}
+const options = command.opts<Options>();
 
 try {
-  await main();
+  if (options.serve) await (await import("./peers/wgrad.ts")).serveWgrad();
+  else if (options.peers !== undefined) await comparison(options, options.peers);
+  else await main();
 } catch (error) {
   console.error(`bench: ${(error as Error).message}`);
   process.exitCode = 1;
 } finally {
-  close();
+  if (!options.serve) close(); // a peer answers until its stdin ends
+}
+
+async function comparison(options: Options, peers: string): Promise<void> {
+  const { compare } = await import("./compare.ts");
+  await compare({ ...options, peers, rounds: Number(options.rounds), steps: Number(options.steps) });
 }
 
 async function main(): Promise<void> {

@@ -7,7 +7,7 @@ const files = ["src", "wgsl", "bench"].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true }).map((f) => join(folder, f)),
 );
 const rows = files
-  .filter((f) => /\.(ts|wgsl)$/.test(f) && !f.endsWith(".gen.ts"))
+  .filter((f) => /\.(ts|wgsl)$/.test(f) && !f.endsWith(".gen.ts") && !f.includes("node_modules"))
   .map((file) => ({ file, lines: readFileSync(join(root, file), "utf8").split("\n").length - 1 }))
   .sort((a, b) => b.lines - a.lines);
 for (const { file, lines } of rows)

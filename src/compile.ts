@@ -2,6 +2,7 @@
 
 import { gradEnabled } from "./autograd.ts";
 import { GpuError, OptionError, ShapeError } from "./errors.ts";
+import { gpu } from "./gpu/device.ts";
 import { dropPlan, isCurrent, makePlan, runPlan, type Plan, type PlanMemory } from "./gpu/plan.ts";
 import { Storage } from "./gpu/storage.ts";
 import { inStep, replayStep, type Recording } from "./scope.ts";
@@ -31,6 +32,8 @@ export interface CompiledStep<T extends object, R> {
 
 interface Trace {
   readonly plan: Plan;
+  /** Of the autotuner's choices when it was made. */
+  readonly choices: number;
   readonly result: unknown;
   /** Of the call under way. Read by the uploads of the plan. */
   readonly inputs: { now: StepInputs };
@@ -71,7 +74,7 @@ export function compile<T extends object, R>(
     const key = signature(inputs);
     let trace = traces.get(key);
     traces.delete(key);
-    if (!trace || !isCurrent(trace.plan)) {
+    if (!trace || !isCurrent(trace.plan) || trace.choices !== gpu().choices.version) {
       if (trace) dropPlan(trace.plan);
       count++;
       trace = await traced(fn, inputs);
@@ -131,7 +134,7 @@ async function traced<T extends object, R>(fn: (inputs: T) => R, given: StepInpu
   );
   const { plan, tensors } = made!;
   const bare = withStorages(result, new Map(tensors.map((s) => [s, s]))); // without the graph behind it
-  return { plan, result: bare, inputs, tensors };
+  return { plan, choices: gpu().choices.version, result: bare, inputs, tensors };
 }
 
 function checkNothingHeld({ held }: Recording): void {

@@ -25,7 +25,7 @@ export function pcg4d(x: number, y: number, z: number, w: number): [number, numb
 }
 
 /** A 32-bit hash of a string (FNV-1a), to name a random stream. */
-function hashString(text: string): number {
+export function hashString(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   return h >>> 0;

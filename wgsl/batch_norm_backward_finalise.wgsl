@@ -12,18 +12,22 @@
 // numerics        f32; slices are joined in a fixed tree
 // source          Ioffe and Szegedy 2015, arXiv:1502.03167
 // used by src/kernels/norm.ts
-const SIZE: u32 = 256;     // values per plane
-const T: u32 = 4;          // slices per plane
-const C: u32 = 1;          // channels
 const TRAINING: bool = true;
 const WG: u32 = 64;        // threads per workgroup
 const_assert (WG & (WG - 1)) == 0;   // the tree halves WG
+
+struct Planes {
+  size: u32,       // values per plane
+  slices: u32,     // per plane
+  channels: u32,
+}
 
 @group(0) @binding(0) var<storage, read> partial: array<vec2<f32>>;
 @group(0) @binding(1) var<storage, read> saved: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> coef: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> dweight: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dbias: array<f32>;
+var<immediate> p: Planes;
 
 var<workgroup> sh_sums: array<vec2<f32>, WG>;
 
@@ -31,9 +35,9 @@ var<workgroup> sh_sums: array<vec2<f32>, WG>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let c = group.x;
   let t = local.x;
-  let slices = arrayLength(&partial) / C;
+  let slices = arrayLength(&partial) / p.channels;
   var sums = vec2<f32>(0.0);
-  for (var i = t; i < slices; i += WG) { sums += partial[((i / T) * C + c) * T + i % T]; }
+  for (var i = t; i < slices; i += WG) { sums += partial[((i / p.slices) * p.channels + c) * p.slices + i % p.slices]; }
   sh_sums[t] = sums;
   for (var half = WG / 2; half > 0; half /= 2) {
     workgroupBarrier();
@@ -42,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   if (t != 0) { return; }
   sums = sh_sums[0];
   let s = saved[c];
-  let per = 1.0 / f32((slices / T) * SIZE);
+  let per = 1.0 / f32((slices / p.slices) * p.size);
   dweight[c] = s.w * sums.y;
   dbias[c] = sums.x;
   var k = vec4<f32>(s.y, 0.0, 0.0, 0.0);

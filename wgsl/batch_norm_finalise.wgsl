@@ -12,9 +12,6 @@
 // source        Ioffe and Szegedy 2015, arXiv:1502.03167
 // used by src/kernels/norm.ts
 const LANES: u32 = 4;      // values per unit
-const UNITS: u32 = 64;     // units per plane
-const T: u32 = 4;          // slices per plane
-const C: u32 = 1;          // channels
 const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
 const TRAINING: bool = true;
@@ -24,12 +21,19 @@ const HAS_BIAS: bool = true;
 const WG: u32 = 64;        // threads per workgroup
 const_assert (WG & (WG - 1)) == 0;   // the tree halves WG
 
+struct Planes {
+  units: u32,      // per plane
+  slices: u32,     // per plane
+  channels: u32,
+}
+
 @group(0) @binding(0) var<storage, read> partial: array<vec2<f32>>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> running_mean: array<f32>;
 @group(0) @binding(4) var<storage, read_write> running_var: array<f32>;
 @group(0) @binding(5) var<storage, read_write> saved: array<vec4<f32>>;
+var<immediate> p: Planes;
 
 struct Moments { count: f32, mean: f32, squares: f32 }
 
@@ -60,12 +64,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     if (t == 0) { store(c, running_mean[c], running_var[c]); }
     return;
   }
-  let slices = arrayLength(&partial) / C;
+  let slices = arrayLength(&partial) / p.channels;
   var m = Moments(0.0, 0.0, 0.0);
   for (var i = t; i < slices; i += WG) {
-    let lane = i % T;
-    let p = partial[((i / T) * C + c) * T + lane];
-    m = join(m, Moments(f32((UNITS - lane + T - 1) / T * LANES), p.x, p.y));
+    let slice = i % p.slices;
+    let part = partial[((i / p.slices) * p.channels + c) * p.slices + slice];
+    m = join(m, Moments(f32((p.units - slice + p.slices - 1) / p.slices * LANES), part.x, part.y));
   }
   sh_part[t] = m;
   for (var half = WG / 2; half > 0; half /= 2) {

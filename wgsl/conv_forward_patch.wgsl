@@ -14,7 +14,6 @@
 enable subgroups;
 
 const SG: u32 = 8;         // lanes of a subgroup
-const SUBS: u32 = 4;       // subgroups per workgroup
 const TC: u32 = 1;         // channel vectors per thread
 const PX: u32 = 8;         // pixels per thread along a row
 const PY: u32 = 8;         // rows per thread
@@ -60,14 +59,14 @@ fn spread(value: f32, lane: u32) -> f32 {
   }
 }
 
-@compute @workgroup_size(SG * SUBS)
+@compute @workgroup_size(SG)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
-        @builtin(local_invocation_index) local: u32, @builtin(subgroup_invocation_id) lane: u32) {
+        @builtin(subgroup_invocation_id) lane: u32) {
   let across = (s.ow + PX - 1) / PX;   // patches along a row
   let down = (s.oh + PY - 1) / PY;
   let blocks = (s.cout + SG - 1) / SG;
   let patches = arrayLength(&y) / (s.groups * s.cout * s.oh * s.ow) * (down * across);
-  let index = (id.y * groups.x + id.x) * SUBS + local / SG;
+  let index = id.y * groups.x + id.x;
   let at = min(index, patches - 1);
   let left = at % across * PX;
   let top = at / across % down * PY;
@@ -123,19 +122,22 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     }
   }
 
-  if (index >= patches) { return; }
-  for (var t = 0u; t < TC; t++) {  // @unroll
-    let co = (block + t) * SG + lane;
-    if (co < s.cout) {
+  // Little code: a loop that stays one, its bound being no constant, stores the first row and moves the others up.
+  let rows = select(0u, TC * PY, index < patches);
+  for (var row = 0u; row < rows; row++) {
+    let co = (block + row / PY) * SG + lane;
+    let oy = top + row % PY;
+    if (co < s.cout && oy < s.oh) {
       let b = select(0.0, bias[s.biased * (g * s.cout + co)], s.biased == 1);
-      let out = (((n * s.groups + g) * s.cout + co) * s.od + od) * (s.oh * s.ow);
-      for (var oy = 0u; oy < PY; oy++) {  // @unroll
-        for (var ox = 0u; ox < PX; ox++) {  // @unroll
-          if (top + oy < s.oh && left + ox < s.ow) {
-            y[out + (top + oy) * s.ow + left + ox] = sums[(t * PY + oy) * PX + ox] + b;
-          }
+      let out = ((((n * s.groups + g) * s.cout + co) * s.od + od) * s.oh + oy) * s.ow;
+      for (var ox = 0u; ox < PX; ox++) {  // @unroll
+        if (left + ox < s.ow) {
+          y[out + left + ox] = sums[ox] + b;
         }
       }
+    }
+    for (var i = 0u; i < (TC * PY - 1) * PX; i++) {  // @unroll
+      sums[i] = sums[i + PX];
     }
   }
 }

@@ -16,7 +16,6 @@
 enable subgroups;
 
 const SG: u32 = 8;         // lanes of a subgroup
-const SUBS: u32 = 4;       // subgroups per workgroup
 const TC: u32 = 1;         // vectors of output channels per thread
 const CB: u32 = 4;         // input channels per thread
 const PX: u32 = 8;         // pixels of a patch along a row
@@ -62,13 +61,13 @@ fn spread(value: f32, lane: u32) -> f32 {
   }
 }
 
-@compute @workgroup_size(SG * SUBS)
+@compute @workgroup_size(SG)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
-        @builtin(local_invocation_index) local: u32, @builtin(subgroup_invocation_id) lane: u32) {
+        @builtin(subgroup_invocation_id) lane: u32) {
   let blocks = (s.cout + SG - 1) / SG;
   let co_tiles = (blocks + TC - 1) / TC;
   let ci_tiles = (s.cin + CB - 1) / CB;
-  let tile = (id.y * groups.x + id.x) * SUBS + local / SG;
+  let tile = id.y * groups.x + id.x;
   let kd = tile % s.kd;
   let first = tile / s.kd % ci_tiles * CB;
   let block = tile / (s.kd * ci_tiles) % co_tiles * TC;
@@ -141,15 +140,19 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     }
   }
 
-  for (var t = 0u; t < TC; t++) {  // @unroll
-    let co = (block + t) * SG + lane;
-    for (var b = 0u; b < CB; b++) {  // @unroll
-      let out = ((((id.z * s.groups + g) * s.cout + co) * s.cin + first + b) * s.kd + kd) * TAPS;
+  // Little code: a loop that stays one, its bound being no constant, stores the first taps and moves the others up.
+  let filters = select(0u, TC * CB, group < s.groups);
+  for (var i = 0u; i < filters; i++) {
+    let co = (block + i / CB) * SG + lane;
+    let ci = first + i % CB;
+    if (co < s.cout && ci < s.cin) {
+      let out = ((((id.z * s.groups + g) * s.cout + co) * s.cin + ci) * s.kd + kd) * TAPS;
       for (var k = 0u; k < TAPS; k++) {  // @unroll
-        if (group < s.groups && co < s.cout && first + b < s.cin) {
-          dw[out + k] = sums[(t * CB + b) * TAPS + k];
-        }
+        dw[out + k] = sums[k];
       }
+    }
+    for (var k = 0u; k < (TC * CB - 1) * TAPS; k++) {  // @unroll
+      sums[k] = sums[k + TAPS];
     }
   }
 }

@@ -5,14 +5,13 @@
 // a, b, y, z, bias   as in matmul.wgsl
 // method    lanes hold output columns; a subgroup computes RM rows x RN * SG columns. SG values of each row of a are
 //           loaded by one instruction and spread by subgroupBroadcast.
-// grid      [tiles / SUBS, folded over x and y] x [BATCH]
+// grid      [tiles, folded over x and y] x [BATCH]
 // numerics  f32; the products of an output are added by one thread in one order
 // source    own work
 // used by src/kernels/matmul.ts on software adapters
 enable subgroups;
 
 const SG: u32 = 8;           // lanes of a subgroup
-const SUBS: u32 = 4;         // subgroups per workgroup
 const RM: u32 = 8;
 const RN: u32 = 4;           // column vectors, at most 4
 const N: u32 = 64;
@@ -50,12 +49,12 @@ fn weights(column: vec4u, k: u32) -> vec4f {
   return w;
 }
 
-@compute @workgroup_size(SG * SUBS)
+@compute @workgroup_size(SG)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
-        @builtin(local_invocation_index) local: u32, @builtin(subgroup_invocation_id) lane: u32) {
+        @builtin(subgroup_invocation_id) lane: u32) {
   let rows = arrayLength(&y) / (BATCH * N);
   let depth = arrayLength(&a) / (A_MATRICES * rows);
-  let tile = (id.y * groups.x + id.x) * SUBS + local / SG;
+  let tile = id.y * groups.x + id.x;
   let m0 = tile / TILES_N * RM;
   let n0 = tile % TILES_N * (RN * SG) + lane;
   let z = vec3u(id.z / (Z1 * Z2), id.z / Z2 % Z1, id.z % Z2);
@@ -94,13 +93,15 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     for (var r = 0u; r < RM; r++) { sums[r] = fma(vec4f(a[row[r] + k * AK]), w, sums[r]); }  // @unroll
   }
 
-  for (var c = 0u; c < RN; c++) {  // @unroll
-    let n = n0 + c * SG;
-    if (n < N) {
-      let shift = select(0.0, bias[BIAS * n], BIAS == 1);
-      for (var r = 0u; r < RM; r++) {  // @unroll
-        if (m0 + r < rows) { y[(id.z * rows + m0 + r) * N + n] = sums[r][c] + shift; }
-      }
+  var shift: vec4f;
+  for (var c = 0u; c < RN; c++) { shift[c] = select(0.0, bias[BIAS * min(n0 + c * SG, N - 1)], BIAS == 1); }  // @unroll
+  // Little code: a loop that stays one, its bound being no constant, stores the first row and moves the others up.
+  let end = min(m0 + RM, rows);
+  for (var m = m0; m < end; m++) {
+    for (var c = 0u; c < RN; c++) {  // @unroll
+      let n = n0 + c * SG;
+      if (n < N) { y[(id.z * rows + m) * N + n] = sums[0][c] + shift[c]; }
     }
+    for (var r = 0u; r < RM - 1; r++) { sums[r] = sums[r + 1]; }  // @unroll
   }
 }

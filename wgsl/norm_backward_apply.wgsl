@@ -11,29 +11,33 @@
 // source     Ioffe and Szegedy 2015, arXiv:1502.03167; Wu and He 2018, arXiv:1803.08494
 // used by src/kernels/norm.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
-const UNITS: u32 = 64;   // V per plane
-const T: u32 = 4;        // threads per plane
 const RELU: bool = false;
 const WG: u32 = 64;      // threads per workgroup
+
+struct Planes {
+  units: u32,     // V per plane
+  threads: u32,   // threads per plane
+}
 
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read> saved: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> coef: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> dy: array<V>;
 @group(0) @binding(4) var<storage, read_write> dx: array<V>;
+var<immediate> p: Planes;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * (groups.x * WG) + id.x;
-  let plane = i / T;
-  if (plane >= arrayLength(&dx) / UNITS) { return; }
+  let plane = i / p.threads;
+  if (plane >= arrayLength(&dx) / p.units) { return; }
   let entry = plane % arrayLength(&saved);
   let s = saved[entry];
   let k = coef[entry];
-  for (var u = i % T; u < UNITS; u += T) {
-    let d = x[plane * UNITS + u] - s.x;
-    var g = dy[plane * UNITS + u];
+  for (var u = i % p.threads; u < p.units; u += p.threads) {
+    let d = x[plane * p.units + u] - s.x;
+    var g = dy[plane * p.units + u];
     if (RELU) { g = select(V(0), g, d * s.y + s.z > V(0)); }
-    dx[plane * UNITS + u] = g * k.x + d * k.y + k.z;
+    dx[plane * p.units + u] = g * k.x + d * k.y + k.z;
   }
 }

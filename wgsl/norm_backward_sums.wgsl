@@ -12,27 +12,31 @@
 // used by src/kernels/norm.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const LANES: u32 = 4;    // values per V
-const UNITS: u32 = 64;   // V per plane
-const T: u32 = 4;        // slices per plane
 const RELU: bool = false;
 const WG: u32 = 64;      // threads per workgroup
+
+struct Planes {
+  units: u32,     // V per plane
+  threads: u32,   // threads per plane
+}
 
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read> saved: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> dy: array<V>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec2<f32>>;
+var<immediate> p: Planes;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * (groups.x * WG) + id.x;
   if (i >= arrayLength(&partial)) { return; }
-  let plane = i / T;
+  let plane = i / p.threads;
   let s = saved[plane % arrayLength(&saved)];
   var sum = V(0);
   var product = V(0);
-  for (var u = i % T; u < UNITS; u += T) {
-    let d = x[plane * UNITS + u] - s.x;
-    var g = dy[plane * UNITS + u];
+  for (var u = i % p.threads; u < p.units; u += p.threads) {
+    let d = x[plane * p.units + u] - s.x;
+    var g = dy[plane * p.units + u];
     if (RELU) { g = select(V(0), g, d * s.y + s.z > V(0)); }
     sum += g;
     product += g * d;

@@ -10,23 +10,26 @@
 // used by src/kernels/norm.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const LANES: u32 = 4;    // values per V
-const UNITS: u32 = 64;   // V per plane
-const T: u32 = 4;        // slices per plane, at most UNITS
 const WG: u32 = 64;      // threads per workgroup
-const_assert T <= UNITS;
+
+struct Planes {
+  units: u32,     // V per plane
+  threads: u32,   // threads per plane
+}
 
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read_write> partial: array<vec2<f32>>;
+var<immediate> p: Planes;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * (groups.x * WG) + id.x;
   if (i >= arrayLength(&partial)) { return; }
-  let base = (i / T) * UNITS;
+  let base = (i / p.threads) * p.units;
   var mean = V(0);
   var squares = V(0);
   var count = 0.0;
-  for (var u = i % T; u < UNITS; u += T) {
+  for (var u = i % p.threads; u < p.units; u += p.threads) {
     let v = x[base + u];
     let d = v - mean;
     count += 1.0;

@@ -3,6 +3,7 @@
 
 import { AdapterError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
+import { readSubgroupMatrices, type SubgroupMatrices } from "./subgroupMatrix.ts";
 
 export interface AdapterInfo {
   /** As the driver calls it, for example "llvmpipe (LLVM 15.0.6, 256 bits)". */
@@ -15,6 +16,8 @@ export interface AdapterInfo {
   readonly subgroupSize: number;
   /** True where calls can bring numbers with them (WGSL's immediate address space). */
   readonly immediates: boolean;
+  /** What the matrix units can multiply; null where there are none. */
+  readonly subgroupMatrix: SubgroupMatrices | null;
 }
 
 export interface FoundAdapter {
@@ -40,6 +43,7 @@ export function describe(adapter: GPUAdapter, gpu: GPU): AdapterInfo {
     software: Boolean(i.isFallbackAdapter) || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(text),
     subgroupSize: adapter.features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
     immediates: gpu.wgslLanguageFeatures.has("immediate_address_space") && (adapter.limits.maxImmediateSize ?? 0) >= 64,
+    subgroupMatrix: readSubgroupMatrices(adapter),
   };
 }
 

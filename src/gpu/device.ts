@@ -3,6 +3,7 @@
 import { AdapterError, DeviceLostError, GpuError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { findAdapter, type AdapterInfo } from "./adapter.ts";
+import { loadChoices, type Choices } from "./choices.ts";
 import { BufferPool } from "./pool.ts";
 import { PipelineCache } from "./kernel.ts";
 
@@ -21,6 +22,8 @@ export interface Gpu {
   readonly pipelines: PipelineCache;
   /** Bind groups by kernel and buffers. */
   readonly bindGroups: Map<string, GPUBindGroup>;
+  /** What the autotuner has measured on this adapter. */
+  readonly choices: Choices;
   /** The first error the GPU reported and nobody has thrown yet. */
   fault: GpuError | null;
   /** Resolves when the last submit is done. */
@@ -79,6 +82,7 @@ async function open(options: InitOptions): Promise<Gpu> {
     pool: new BufferPool(device),
     pipelines: new PipelineCache(device, info),
     bindGroups: new Map(),
+    choices: await loadChoices(info),
     fault: null,
     lastSubmit: null,
     lastCheck: null,

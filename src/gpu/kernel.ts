@@ -39,6 +39,11 @@ export function immediatesOf(kernel: KernelName): readonly string[] {
   return source(kernel).immediates;
 }
 
+/** The kernel's WGSL as it stands in its file. */
+export function kernelText(kernel: KernelName): string {
+  return source(kernel).code;
+}
+
 export function kernelNames(): KernelName[] {
   return Object.keys(kernels) as KernelName[];
 }
@@ -60,8 +65,8 @@ const IMMEDIATE = /^var<immediate>\s+(\w+)\s*:\s*(\w+);/m;
 
 /**
  * The kernel's text with the values of the named consts replaced and its marked loops unrolled (compilers give up on large
- * ones); everything else, line numbers included, stays. Immediates given as a const of that name (where the
- * adapter has none) become a const struct.
+ * ones); `enable f16;` goes where no alias is f16; everything else, line numbers included, stays. Immediates given as a
+ * const of that name (where the adapter has none) become a const struct.
  */
 export function specialise(kernel: KernelName, consts: Consts): string {
   const { code, consts: known } = source(kernel);
@@ -80,7 +85,15 @@ export function specialise(kernel: KernelName, consts: Consts): string {
     const line = new RegExp(`^((?:const|alias)\\s+${name}\\s*(?::\\s*\\w+)?\\s*=\\s*)[^;]+;`, "m");
     text = text.replace(line, (_, head: string) => `${head}${literal(kernel, name, type, value)};`);
   }
-  return unroll(text);
+  return unroll(withoutUnusedF16(text));
+}
+
+/**
+ * A kernel whose element type is an alias begins with `enable f16;`, so that its file is valid whatever the alias says;
+ * where no alias is f16 the directive goes, because adapters without f16 refuse it.
+ */
+function withoutUnusedF16(text: string): string {
+  return /^alias\s+\w+\s*=\s*f16;/m.test(text) ? text : text.replace(/^enable f16;/m, "");
 }
 
 /** The name under which the consts of a call carry its immediates where the adapter takes none. */

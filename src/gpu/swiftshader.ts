@@ -4,11 +4,12 @@
 
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { constants, homedir } from "node:os";
+import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { unpackTar } from "modern-tar";
 import { debugLog } from "../debug.ts";
+import { cacheFolder } from "./nodeCache.ts";
 
 const RTLD_NODELETE = 0x1000; // glibc: stays loaded although Node closes it again
 
@@ -37,8 +38,7 @@ function loadLibrary(path: string): void {
 async function unpack(): Promise<string | null> {
   const archive = findArchive();
   if (!archive) return null;
-  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const folder = join(cache, "wgrad", `swiftshader-${archive.version}`);
+  const folder = join(cacheFolder(), `swiftshader-${archive.version}`);
   if (existsSync(folder)) return folder;
   const part = `${folder}.part-${process.pid}`;
   mkdirSync(part, { recursive: true });

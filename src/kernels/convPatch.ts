@@ -10,7 +10,7 @@ import type { ConvShape } from "./convShape.ts";
 export const PATCH_LANES = 8;
 
 /** What a thread computes: TC vectors of channels, each of PY x PX pixels. */
-interface Patch {
+export interface Patch {
   readonly TC: number;
   readonly PX: number;
   readonly PY: number;
@@ -35,10 +35,10 @@ export function isPatchable({ kernel }: ConvShape): boolean {
 }
 
 /**
- * The patch of least work. Of the machine instructions, counted on lavapipe, loading a vector takes 85 (lanes and
+ * Patches that compile fast enough, least work first. Of the machine instructions, counted on lavapipe, loading a vector takes 85 (lanes and
  * bounds are checked one by one), a product 2.5, and a turn of the loop over input channels about 100.
  */
-function patchFor(s: ConvShape): Patch {
+export function patches(s: ConvShape): Patch[] {
   const { kernel, output, cout } = s;
   const taps = kernel[1] * kernel[2];
   const work = ({ TC, PX, PY }: Patch): number => {
@@ -48,7 +48,7 @@ function patchFor(s: ConvShape): Patch {
     return threads * (85 * loads + 2.5 * products + 100);
   };
   const small = PATCHES.filter(({ TC, PX, PY }) => TC * PY * PX * taps <= MOST_PRODUCTS);
-  return small.reduce((a, b) => (work(b) < work(a) ? b : a));
+  return small.sort((a, b) => work(a) - work(b));
 }
 
 /** Consts and immediates that both kernels share. */
@@ -76,20 +76,19 @@ function vectorsBelow({ kernel, stride, dilation }: ConvShape, PX: number, PY: n
 /** y = convolution of x with `packed` weights (PACK = PATCH_LANES). */
 export function launchPatch(
   s: ConvShape,
+  patch: Patch,
   x: Tensor,
   packed: Tensor,
   bias: Tensor | null,
   y: Tensor,
   flops: number,
 ): void {
-  const patch = patchFor(s);
-  const patches = x.shape[0] * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
+  const count = x.shape[0] * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
   const z = s.groups * ceilDiv(ceilDiv(s.cout, PATCH_LANES), patch.TC);
-  const SUBS = patches * z > 64 ? 4 : 1;
-  const [across, down] = linearGrid(patches, SUBS);
+  const [across, down] = linearGrid(count, 1);
   const { consts, immediates } = geometry(s);
   launch("conv_forward_patch", {
-    consts: { ...consts, SUBS, ...patch },
+    consts: { ...consts, ...patch },
     immediates: { ...immediates, biased: bias ? 1 : 0 },
     buffers: { x, w: packed, bias: bias ?? packed, y },
     grid: [across, down, z],
@@ -98,7 +97,7 @@ export function launchPatch(
 }
 
 /** What a thread of the weight gradient sums up: TC channel vectors x CB input channels, PY x PX pixels at a time. */
-interface GradPatch extends Patch {
+export interface GradPatch extends Patch {
   readonly CB: number;
 }
 
@@ -112,17 +111,17 @@ const GRAD_PATCHES: readonly GradPatch[] = [
   { TC: 1, CB: 1, PX: 4, PY: 1 },
 ];
 
-/** The patch of least work, counted as in patchFor(). */
-function gradPatchFor(s: ConvShape): GradPatch {
+/** Those that compile fast enough, least work first, counted as in patches(). */
+export function gradPatches(s: ConvShape): GradPatch[] {
   const taps = s.kernel[1] * s.kernel[2];
   const work = ({ TC, CB, PX, PY }: GradPatch): number => {
     const loads = TC * PX * PY + CB * vectorsBelow(s, PX, PY);
     const tiles = ceilDiv(ceilDiv(s.cout, PATCH_LANES), TC) * ceilDiv(s.cin, CB);
-    const patches = ceilDiv(s.output[1], PY) * ceilDiv(s.output[2], PX);
-    return tiles * patches * (85 * loads + 2.5 * TC * CB * PX * PY * taps + 100);
+    const count = ceilDiv(s.output[1], PY) * ceilDiv(s.output[2], PX);
+    return tiles * count * (85 * loads + 2.5 * TC * CB * PX * PY * taps + 100);
   };
   const small = GRAD_PATCHES.filter(({ TC, CB, PX, PY }) => TC * CB * PX * PY * taps <= MOST_PRODUCTS);
-  return small.reduce((a, b) => (work(b) < work(a) ? b : a));
+  return small.sort((a, b) => work(a) - work(b));
 }
 
 interface GradPatchPlan {
@@ -132,8 +131,7 @@ interface GradPatchPlan {
 }
 
 /** How the work of a weight gradient is cut: `tiles` threads for each of at most `patches` ranges of pixels. */
-export function gradPatchPlan(s: ConvShape, batch: number): GradPatchPlan {
-  const patch = gradPatchFor(s);
+export function gradPatchPlan(s: ConvShape, patch: GradPatch, batch: number): GradPatchPlan {
   const tiles = s.groups * ceilDiv(ceilDiv(s.cout, PATCH_LANES), patch.TC) * ceilDiv(s.cin, patch.CB) * s.kernel[0];
   const patches = batch * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
   return { patch, tiles, patches };
@@ -150,11 +148,10 @@ export function launchGradPatch(
   splits: number,
   flops: number,
 ): void {
-  const SUBS = tiles * splits > 64 ? 4 : 1;
-  const [across, down] = linearGrid(tiles, SUBS);
+  const [across, down] = linearGrid(tiles, 1);
   const { consts, immediates } = geometry(s);
   launch("conv_weight_grad_patch", {
-    consts: { ...consts, SUBS, ...patch, PACKED: packed ? 1 : 0 },
+    consts: { ...consts, ...patch, PACKED: packed ? 1 : 0 },
     immediates,
     buffers: { x, dy, dw },
     grid: [across, down, splits],

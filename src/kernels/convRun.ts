@@ -2,62 +2,27 @@
 // gradient and bias gradient of one ConvShape.
 // A transposed convolution is the input gradient of the convolution it transposes, so it needs no kernels of its own.
 
-import { OptionError } from "../errors.ts";
 import { gpu } from "../gpu/device.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
+import { Rng } from "../random.ts";
 import { empty, type Tensor } from "../tensor.ts";
-import { axisConsts, ceilDiv, triple, type Triple } from "./axes.ts";
-import { gradPatchPlan, isPatchable, launchGradPatch, launchPatch, PATCH_LANES } from "./convPatch.ts";
+import { pick, REORDERED, type Tunable } from "../tune.ts";
+import { axisConsts, ceilDiv, triple } from "./axes.ts";
+import { gradPatchPlan, launchGradPatch, launchPatch, PATCH_LANES } from "./convPatch.ts";
 import type { ConvShape } from "./convShape.ts";
-
-/**
- * Which kernels convolutions run: "patch" and "subgroup" suit CPU adapters ("patch" leaves large filters and the
- * input gradients of strided convolutions to "subgroup"), "tiled" GPUs; "auto" asks the adapter.
- */
-export type ConvVariant = "auto" | "patch" | "subgroup" | "tiled";
-
-let chosen: ConvVariant = "auto";
-
-/**
- * Overrides the choice of convolution kernels, for tests and benchmarks. Throws
- * OptionError where the adapter lacks subgroups.
- */
-export function setConvVariant(variant: ConvVariant): void {
-  if ((variant === "subgroup" && !hasSubgroups()) || (variant === "patch" && !hasPatchLanes())) {
-    throw new OptionError(
-      `setConvVariant: "${variant}" must run on subgroups of ${variant === "patch" ? "" : "4 or "}8 lanes, ` +
-        'got an adapter without; use "auto"',
-    );
-  }
-  chosen = variant;
-}
-
-function hasSubgroups(): boolean {
-  const { info } = gpu();
-  return info.features.has("subgroups") && (info.subgroupSize === 4 || info.subgroupSize === 8);
-}
-
-function hasPatchLanes(): boolean {
-  return hasSubgroups() && gpu().info.subgroupSize === PATCH_LANES;
-}
-
-function useSubgroups(): boolean {
-  if (chosen === "auto") return gpu().info.software && hasSubgroups();
-  return chosen !== "tiled";
-}
-
-function usePatches(s: ConvShape): boolean {
-  return useSubgroups() && chosen !== "subgroup" && hasPatchLanes() && isPatchable(s);
-}
-
-/** What one launch of a forward kernel computes: a convolution of stride `stride / fraction` over packed weights. */
-interface Product extends ConvShape {
-  readonly fraction: Triple;
-  /** The weights are [groups * cin, cout, K] and used in reverse order. */
-  readonly transposed: boolean;
-}
+import {
+  forwardChoices,
+  gradChoices,
+  plainChoice,
+  type ForwardChoice,
+  type GradChoice,
+  type Product,
+} from "./convTiles.ts";
+import { launchConvMatrix, tileRows } from "./matrixUnits.ts";
+import { matmulPrecision } from "./precision.ts";
+import { randn } from "./random.ts";
 
 function forwardProduct(s: ConvShape): Product {
   return { ...s, fraction: [1, 1, 1], transposed: false };
@@ -84,7 +49,7 @@ function inputGradProduct(s: ConvShape): Product {
   };
 }
 
-/** Consts that the forward and weight gradient kernels share. */
+/** Consts of the workgroup kernels. */
 function geometryConsts(s: ConvShape) {
   return {
     ...{ G: s.groups, CIG: s.cin, COG: s.cout },
@@ -97,85 +62,112 @@ function geometryConsts(s: ConvShape) {
   };
 }
 
+function productConsts(p: Product, bias: Tensor | null) {
+  return { ...geometryConsts(p), ...axisConsts("L", p.fraction), BIAS: bias ? 1 : 0 };
+}
+
+/** Consts and immediates of the subgroup kernels. */
+function subgroupGeometry({ groups, cin, cout, input, output, kernel, padding, stride, dilation }: ConvShape) {
+  const [[id, ih, iw], [od, oh, ow], [kd, kh, kw], [pad_d, pad_h, pad_w]] = [input, output, kernel, padding];
+  return {
+    consts: { SG: gpu().info.subgroupSize, ...axisConsts("S", stride), ...axisConsts("D", dilation) },
+    immediates: { groups, cin, cout, id, ih, iw, od, oh, ow, kd, kh, kw, pad_d, pad_h, pad_w },
+  };
+}
+
 function packWeights(w: Tensor, p: Product, pack: number): Tensor {
   const taps = sizeOf(p.kernel);
   const packed = empty([p.groups, ceilDiv(p.cout, pack), taps, p.cin, pack]);
   const [A, B] = p.transposed ? [p.cin, p.cout] : [p.cout, p.cin];
-  const consts = { PACK: pack, G: p.groups, A, B, K: taps, SWAP: p.transposed ? 1 : 0, FLIP: p.transposed ? 1 : 0 };
-  launch("conv_pack_weights", { consts, buffers: { w, packed }, grid: linearGrid(packed.size, 64) });
+  launch("conv_pack_weights", {
+    consts: { PACK: pack, SWAP: p.transposed ? 1 : 0, FLIP: p.transposed ? 1 : 0 },
+    immediates: { a: A, b: B, k: taps },
+    buffers: { w, packed },
+    grid: linearGrid(packed.size / taps, 64),
+  });
   return packed;
-}
-
-interface ForwardTile {
-  /** Channel vectors and pixel vectors per thread. */
-  readonly TC: number;
-  readonly PV: number;
-  /** GFLOP/s on a 4-core CPU when no lane idles. */
-  readonly speed: number;
-}
-
-/** With 8 lanes, measured on lavapipe with 64 channels: larger tiles no longer fit the registers or are not unrolled. */
-const TILES_8: readonly ForwardTile[] = [
-  { TC: 4, PV: 2, speed: 48 },
-  { TC: 3, PV: 3, speed: 42 },
-  { TC: 2, PV: 3, speed: 43 },
-  { TC: 1, PV: 8, speed: 32 },
-];
-
-/** With 4 lanes, measured on SwiftShader: larger tiles gain little and take long to compile. */
-const TILES_4: readonly ForwardTile[] = [
-  { TC: 4, PV: 3, speed: 5.4 },
-  { TC: 3, PV: 3, speed: 4.4 },
-  { TC: 2, PV: 3, speed: 3.3 },
-  { TC: 1, PV: 4, speed: 2.7 },
-];
-
-/** The tile of conv_forward_subgroup that wastes least on `blocks` vectors of channels. */
-function forwardTile(lanes: number, blocks: number): ForwardTile {
-  const value = (t: ForwardTile) => (t.speed * blocks) / (ceilDiv(blocks, t.TC) * t.TC);
-  return (lanes === 4 ? TILES_4 : TILES_8).reduce((best, t) => (value(t) > value(best) ? t : best));
-}
-
-/** Tile of the workgroup kernels for a matrix of `rows` output channels: small ones get a low, wide tile. */
-function workgroupTile(rows: number): { TM: number; TN: number; WY: number; WX: number; BK: number } {
-  return rows <= 16 ? { TM: 4, TN: 4, WY: 4, WX: 16, BK: 32 } : { TM: 8, TN: 8, WY: 8, WX: 8, BK: 16 };
 }
 
 function withDepth(grid: Grid, z: number): Grid {
   return [grid[0], grid[1], z];
 }
 
-function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Tensor): Tensor {
+function launchProduct(choice: ForwardChoice, p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Tensor): void {
   const [LD, LH, LW] = p.fraction;
   const phases = LD * LH * LW;
   const pixels = x.shape[0] * sizeOf(p.output.map((n, a) => ceilDiv(n, p.fraction[a])));
-  const consts = { ...geometryConsts(p), LD, LH, LW, BIAS: bias ? 1 : 0 };
   const flops = (2 * y.size * p.cin * sizeOf(p.kernel)) / phases;
-  if (usePatches(p) && p.fraction.every((n) => n === 1)) {
-    launchPatch(p, x, packWeights(w, p, PATCH_LANES), bias, y, flops);
-  } else if (useSubgroups()) {
+  if (choice.kernel === "patch") {
+    launchPatch(p, choice.tile, x, packWeights(w, p, PATCH_LANES), bias, y, flops);
+  } else if (choice.kernel === "subgroup") {
     const SG = gpu().info.subgroupSize;
-    const blocks = ceilDiv(p.cout, SG);
-    const tile = forwardTile(SG, blocks);
-    const PV = Math.min(tile.PV, ceilDiv(pixels, SG));
-    const z = phases * p.groups * ceilDiv(blocks, tile.TC);
-    const SUBS = pixels * z > 64 * PV * SG ? 4 : 1;
+    const { TC, PV: widest } = choice.tile;
+    const PV = Math.min(widest, ceilDiv(pixels, SG));
+    const z = phases * p.groups * ceilDiv(ceilDiv(p.cout, SG), TC);
     const packed = packWeights(w, p, SG);
-    const grid = withDepth(linearGrid(pixels, PV * SG * SUBS), z);
-    const buffers = { x, w: packed, bias: bias ?? w, y };
-    launch("conv_forward_subgroup", { consts: { SG, SUBS, TC: tile.TC, PV, ...consts }, buffers, grid, flops });
-  } else {
-    const tile = workgroupTile(p.cout);
-    const packed = packWeights(w, p, tile.TM * tile.WY);
-    const z = phases * p.groups * ceilDiv(p.cout, tile.TM * tile.WY);
-    const grid = withDepth(linearGrid(pixels, tile.TN * tile.WX), z);
-    launch("conv_forward", {
-      consts: { ...tile, ...consts },
+    const grid = withDepth(linearGrid(pixels, PV * SG), z);
+    const { consts, immediates } = subgroupGeometry(p);
+    launch("conv_forward_subgroup", {
+      consts: { ...consts, TC, PV, LD, LH, LW },
+      immediates: { ...immediates, biased: bias ? 1 : 0 },
       buffers: { x, w: packed, bias: bias ?? w, y },
       grid,
       flops,
     });
+  } else if (choice.kernel === "matrix") {
+    const packed = packWeights(w, p, tileRows(choice.tile));
+    launchConvMatrix(choice.tile, p, productConsts(p, bias), { x, w: packed, bias: bias ?? w, y }, flops);
+  } else {
+    const { tile } = choice;
+    const packed = packWeights(w, p, tile.TM * tile.WY);
+    const z = phases * p.groups * ceilDiv(p.cout, tile.TM * tile.WY);
+    const grid = withDepth(linearGrid(pixels, tile.TN * tile.WX), z);
+    const buffers = { x, w: packed, bias: bias ?? w, y };
+    launch("conv_forward", { consts: { ...tile, ...productConsts(p, bias) }, buffers, grid, flops });
   }
+}
+
+interface ProductShape {
+  readonly p: Product;
+  readonly batch: number;
+}
+
+/** A shape as text: all that kernels' times depend on. */
+function shapeKey(s: ConvShape, batch: number): string {
+  const axes = [s.input, s.output, s.kernel, s.stride, s.padding, s.dilation].map((axis) => axis.join("x"));
+  return `${batch} ${s.groups}x${s.cin}-${s.cout} ${axes.join(" ")}`;
+}
+
+/** Factors rounded to 11 bits. */
+const HALF = 1e-2;
+
+const products: Tunable<ProductShape, ForwardChoice> = {
+  name: "convolution",
+  kernels: [
+    ...(["conv_forward", "conv_forward_subgroup", "conv_forward_patch", "conv_forward_subgroup_matrix"] as const),
+    "conv_pack_weights",
+  ],
+  key: ({ p, batch }) =>
+    `${shapeKey(p, batch)} ${p.fraction.join("x")}${p.transposed ? " transposed" : ""} ${matmulPrecision()}`,
+  candidates: ({ p, batch }) => forwardChoices(p, batch * sizeOf(p.output)),
+  tolerance: ({ kernel, tile }) => (kernel === "matrix" && tile.T === "f16" ? HALF : REORDERED),
+  plain: ({ p }) => plainChoice(p.cout),
+  inputs: ({ p, batch }) => {
+    const rng = new Rng(0, "tune");
+    return [
+      randn([batch, p.groups * p.cin, ...p.input], rng),
+      randn([p.groups * p.cin * p.cout * sizeOf(p.kernel)], rng),
+    ];
+  },
+  run: (choice, { p, batch }, [x, w]) => {
+    const y = empty([batch, p.groups * p.cout, ...p.output]);
+    launchProduct(choice, p, x, w, null, y);
+    return y;
+  },
+};
+
+function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Tensor): Tensor {
+  launchProduct(pick(products, { p, batch: x.shape[0] }), p, x, w, bias, y);
   return y;
 }
 
@@ -224,58 +216,65 @@ function packChannels(x: Tensor, groups: number, pack: number): Tensor {
   return packed;
 }
 
+const weightGrads: Tunable<{ readonly s: ConvShape; readonly batch: number }, GradChoice> = {
+  name: "convolution weight gradient",
+  kernels: ["conv_weight_grad", "conv_weight_grad_subgroup", "conv_weight_grad_patch", "conv_pack_channels"],
+  key: ({ s, batch }) => shapeKey(s, batch),
+  candidates: ({ s }) => gradChoices(s),
+  tolerance: () => REORDERED,
+  plain: ({ s }) => plainChoice(s.cout),
+  inputs: ({ s, batch }) => {
+    const rng = new Rng(0, "tune");
+    return [randn([batch, s.groups * s.cin, ...s.input], rng), randn([batch, s.groups * s.cout, ...s.output], rng)];
+  },
+  run: (choice, { s }, [x, dy]) => launchWeightGrad(choice, s, x, dy, [s.groups * s.cout, s.cin, ...s.kernel]),
+};
+
 /** dw of shape `wShape` [groups * cout, cin, K...] from x and dy. */
 export function runWeightGrad(s: ConvShape, x: Tensor, dy: Tensor, wShape: readonly number[]): Tensor {
+  return launchWeightGrad(pick(weightGrads, { s, batch: x.shape[0] }), s, x, dy, wShape);
+}
+
+function launchWeightGrad(choice: GradChoice, s: ConvShape, x: Tensor, dy: Tensor, wShape: readonly number[]): Tensor {
   const columns = s.cin * sizeOf(s.kernel);
   const flops = 2 * dy.size * columns;
-  const consts = geometryConsts(s);
-  if (!useSubgroups()) {
-    const tile = workgroupTile(s.cout);
+  const parts = (splits: number) => empty(splits === 1 ? wShape : [splits, ...wShape]);
+  const summed = (dw: Tensor, splits: number) => (splits === 1 ? dw : reduceParts(dw, wShape));
+  if (choice.kernel === "tiled") {
+    const { tile } = choice;
     const grid: Grid = [ceilDiv(columns, tile.TN * tile.WX), s.groups * ceilDiv(s.cout, tile.TM * tile.WY), 1];
     const splits = splitsFor(grid[0] * grid[1], dy.size / (s.groups * s.cout), 1024, 256);
-    const dw = empty(splits === 1 ? wShape : [splits, ...wShape]);
-    launch("conv_weight_grad", {
-      consts: { ...tile, ...consts },
-      buffers: { x, dy, dw },
-      grid: withDepth(grid, splits),
-      flops,
-    });
-    return splits === 1 ? dw : reduceParts(dw, wShape);
+    const dw = parts(splits);
+    const buffers = { x, dy, dw };
+    const consts = { ...tile, ...geometryConsts(s) };
+    launch("conv_weight_grad", { consts, buffers, grid: withDepth(grid, splits), flops });
+    return summed(dw, splits);
   }
   const SG = gpu().info.subgroupSize;
-  const blocks = ceilDiv(s.cout, SG);
   // Packing costs about as much as a few dozen columns of the gradient.
   const packed = columns >= 64 && s.cout >= SG;
   const grads = packed ? packChannels(dy, s.groups, SG) : dy;
-  const parts = (splits: number) => empty(splits === 1 ? wShape : [splits, ...wShape]);
-  // With a single tap nothing is loaded twice, and larger tiles of channels pay.
-  if (usePatches(s) && s.kernel[1] * s.kernel[2] > 1) {
-    const plan = gradPatchPlan(s, x.shape[0]);
+  if (choice.kernel === "patch") {
+    const plan = gradPatchPlan(s, choice.tile, x.shape[0]);
     const splits = splitsFor(plan.tiles, plan.patches, 128, 4);
     const dw = parts(splits);
     launchGradPatch(s, plan, x, grads, packed, dw, splits, flops);
-    return splits === 1 ? dw : reduceParts(dw, wShape);
+    return summed(dw, splits);
   }
-  const vectors = ceilDiv(columns, SG);
-  const { TC, QV } = weightGradTile(SG, blocks, vectors);
-  const tiles = s.groups * ceilDiv(blocks, TC) * ceilDiv(vectors, QV);
+  const { TC, QV } = choice.tile;
+  const tiles = s.groups * ceilDiv(ceilDiv(s.cout, SG), TC) * ceilDiv(ceilDiv(columns, SG), QV);
   const splits = splitsFor(tiles, x.shape[0] * s.output[0] * s.output[1], 128, 1);
-  const SUBS = tiles * splits > 64 ? 4 : 1;
   const dw = parts(splits);
-  const grid = withDepth(linearGrid(tiles, SUBS), splits);
-  const tile = { SG, SUBS, TC, QV, PACKED: packed ? 1 : 0 };
-  launch("conv_weight_grad_subgroup", { consts: { ...tile, ...consts }, buffers: { x, dy: grads, dw }, grid, flops });
-  return splits === 1 ? dw : reduceParts(dw, wShape);
-}
-
-/**
- * Vectors of channels and of columns per thread of conv_weight_grad_subgroup; the fastest of those tried on lavapipe
- * (8 lanes) and SwiftShader (4).
- */
-function weightGradTile(lanes: number, blocks: number, columnVectors: number): { TC: number; QV: number } {
-  const TC = blocks >= 3 ? 4 : blocks;
-  const wide = TC === 1 || (TC === 2 && lanes === 4);
-  return { TC, QV: Math.min(columnVectors, wide ? 3 : 2) };
+  const grid = withDepth(linearGrid(tiles, 1), splits);
+  const { consts, immediates } = subgroupGeometry(s);
+  launch("conv_weight_grad_subgroup", {
+    consts: { ...consts, TC, QV, PACKED: packed ? 1 : 0 },
+    immediates,
+    buffers: { x, dy: grads, dw },
+    grid,
+    flops,
+  });
+  return summed(dw, splits);
 }
 
 /** db [channels] from dy [N, channels, ...]. */

@@ -2,7 +2,7 @@
 
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
-import { linearGrid } from "../gpu/grid.ts";
+import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { broadcastShapes, normalDim, sameShape, showShape, sizeOf, stridesOf, type Shape } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
@@ -202,11 +202,15 @@ interface Chunks {
 }
 
 function copyChunks(x: Tensor, y: Tensor, { xRow, xStart, yRow, yStart, chunk }: Chunks): void {
-  const [T, [X_ROW, X_START, Y_ROW, Y_START, CHUNK]] = widen(x.dtype, [xRow, xStart, yRow, yStart, chunk]);
+  const [T, [x_row, x_start, y_row, y_start, wide]] = widen(x.dtype, [xRow, xStart, yRow, yStart, chunk]);
+  const rows = x.size / xRow;
+  const ACROSS = Math.min(64, 2 ** Math.ceil(Math.log2(wide)));
+  const [down, folded] = linearGrid(rows, 64 / ACROSS);
   launch("copy_chunks", {
-    consts: { T, X_ROW, X_START, Y_ROW, Y_START, CHUNK },
+    consts: { T, ACROSS },
+    immediates: { rows, x_row, x_start, y_row, y_start, chunk: wide },
     buffers: { x, y },
-    grid: linearGrid((x.size / xRow) * CHUNK, 64),
+    grid: [Math.min(MAX_WORKGROUPS, Math.ceil(wide / ACROSS)), down, folded],
   });
 }
 

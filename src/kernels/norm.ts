@@ -57,8 +57,7 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
   const track = training && runningMean !== null && !recomputing();
   launch("batch_norm_finalise", {
     consts: {
-      ...counts(p),
-      C: p.C,
+      LANES: p.lanes,
       EPS: eps,
       MOMENTUM: momentum,
       TRAINING: training,
@@ -67,6 +66,7 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
       HAS_BIAS: !!bias,
       WG: p.joinBatch,
     },
+    immediates: { units: p.units, slices: p.T, channels: p.C },
     buffers: {
       partial,
       weight: weight ?? partial,
@@ -84,7 +84,8 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
     const dweight = empty([p.C]);
     const dbias = empty([p.C]);
     launch("batch_norm_backward_finalise", {
-      consts: { SIZE: p.size, T: p.T, C: p.C, TRAINING: training, WG: p.joinBatch },
+      consts: { TRAINING: training, WG: p.joinBatch },
+      immediates: { size: p.size, slices: p.T, channels: p.C },
       buffers: { partial: sums, saved, coef, dweight, dbias },
       grid: [p.C, 1, 1],
     });
@@ -206,12 +207,14 @@ function planesOf(x: Tensor, activation: NormActivation): Planes {
 }
 
 const counts = (p: Planes) => ({ LANES: p.lanes, UNITS: p.units, T: p.T });
-const layout = (p: Planes) => ({ V: p.type, UNITS: p.units, T: p.T, RELU: p.RELU, WG });
+const layout = (p: Planes) => ({ consts: { V: p.type, RELU: p.RELU, WG }, immediates: sharing(p) });
+const sharing = (p: Planes) => ({ units: p.units, threads: p.T });
 
 function moments(x: Tensor, p: Planes): Tensor {
   const partial = empty([p.count, p.T, 2]);
   launch("norm_moments", {
-    consts: { V: p.type, ...counts(p), WG },
+    consts: { V: p.type, LANES: p.lanes, WG },
+    immediates: sharing(p),
     buffers: { x, partial },
     grid: p.grid,
     flops: 5 * x.size,
@@ -221,14 +224,15 @@ function moments(x: Tensor, p: Planes): Tensor {
 
 function apply(x: Tensor, saved: Tensor, p: Planes): Tensor {
   const y = empty(x.shape);
-  launch("norm_apply", { consts: layout(p), buffers: { x, saved, y }, grid: p.grid, flops: 3 * x.size });
+  launch("norm_apply", { ...layout(p), buffers: { x, saved, y }, grid: p.grid, flops: 3 * x.size });
   return y;
 }
 
 function backwardSums(x: Tensor, saved: Tensor, dy: Tensor, p: Planes): Tensor {
   const partial = empty([p.count, p.T, 2]);
   launch("norm_backward_sums", {
-    consts: { ...layout(p), LANES: p.lanes },
+    consts: { ...layout(p).consts, LANES: p.lanes },
+    immediates: sharing(p),
     buffers: { x, saved, dy, partial },
     grid: p.grid,
     flops: 4 * x.size,
@@ -239,7 +243,7 @@ function backwardSums(x: Tensor, saved: Tensor, dy: Tensor, p: Planes): Tensor {
 function backwardApply(x: Tensor, saved: Tensor, coef: Tensor, dy: Tensor, p: Planes): Tensor {
   const dx = empty(x.shape);
   launch("norm_backward_apply", {
-    consts: layout(p),
+    ...layout(p),
     buffers: { x, saved, coef, dy, dx },
     grid: p.grid,
     flops: 5 * x.size,

@@ -29,6 +29,8 @@ export interface Cascade {
   readonly fine: SliceCache;
   readonly folder: string;
   readonly mode: ProgressMode;
+  /** Seconds for measuring kernels before each network's training; 0: none. */
+  readonly tune: number;
   /** The networks to train; the others are loaded from the run folder. */
   readonly stages: readonly StageName[];
   /** What is known of networks trained before; "absent" ones had nothing to learn. */
@@ -116,8 +118,17 @@ async function coarseStageOf(run: Cascade): Promise<void> {
 }
 
 function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob {
-  const { options, split, folder, mode } = run;
-  return { source, train: split.train, val: split.val, options: options[stage], seed: options.seed, folder, mode };
+  const { options, split, folder, mode, tune } = run;
+  return {
+    source,
+    train: split.train,
+    val: split.val,
+    options: options[stage],
+    seed: options.seed,
+    folder,
+    mode,
+    tune,
+  };
 }
 
 /** The prior of a network that is trained with one; else nothing is read, and all classes count the same. */

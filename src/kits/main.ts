@@ -32,6 +32,7 @@ interface CommandOptions {
   augment: boolean;
   coarse: boolean;
   difficulty: boolean;
+  tune?: number | true;
   png?: boolean;
   adapter?: string;
   progress: ProgressMode;
@@ -56,6 +57,15 @@ const mode = (text: string): ProgressMode => {
   if (!["auto", "bar", "lines", "silent"].includes(text))
     throw new InvalidArgumentError("must be auto, bar, lines or silent.");
   return text as ProgressMode;
+};
+
+/** Default of --tune: enough for a small network on four CPU cores. */
+const TUNE_SECONDS = 60;
+
+const seconds = (text: string): number => {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError("must be a number of seconds above 0.");
+  return value;
 };
 
 const collect = (text: string, all: string[]): string[] => [...all, text];
@@ -138,6 +148,7 @@ function commandLine(): Command {
     .option("--tumor-rule <rule>", "voxels (as the paper), or lesions: all of a mass in which any tumor is found")
     .option("--coarse-masks <use>", "regions (as the paper), or join: kidney and masses are what either network finds")
     .option("--png", "also write every slice as PNG into the cache")
+    .option("--tune [seconds]", "first measure which kernels are fastest here, at most that long per network", seconds)
     .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
     .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")
     .option("--json", "print metrics.json's content as the last line of standard output")
@@ -204,6 +215,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     options,
     stages,
     overwrite: o.overwrite ?? false,
+    tune: o.tune === true ? TUNE_SECONDS : (o.tune ?? 0),
     png: o.png ?? false,
     adapter,
     mode: o.progress,

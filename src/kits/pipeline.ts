@@ -32,6 +32,8 @@ export interface RunRequest {
   /** Networks to train; those left out are loaded from the folder. */
   readonly stages: readonly StageName[];
   readonly overwrite: boolean;
+  /** Seconds for measuring kernels before each network's training; 0: none. */
+  readonly tune: number;
   readonly png: boolean;
   readonly adapter: AdapterInfo;
   readonly mode: ProgressMode;
@@ -190,6 +192,7 @@ async function trainAndScore(
     fine,
     folder,
     mode,
+    tune: request.tune,
     stages,
     trained: facts.trained!,
     say,

@@ -41,6 +41,7 @@ export async function regionRun(
       seed: options.seed,
       folder,
       mode,
+      tune: request.tune,
     };
     const network = regionNetwork(settings, options.seed, await classFrequencies(job));
     const facts: RunFacts = { ...full, status: "running", trained: {} };

@@ -4,7 +4,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
-import { compile, noGrad, type PlanMemory, type Tensor } from "../index.ts";
+import { compile, noGrad, tune, type PlanMemory, type Tensor } from "../index.ts";
 import { loadSafetensors, loadStateDict, saveSafetensors, stateDict } from "../nn/index.ts";
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
 import { uploadSlices, type GpuSlices } from "./batch.ts";
@@ -54,6 +54,8 @@ export interface TrainJob {
   /** The run folder: log.jsonl and checkpoints/<stage>/ go there. */
   readonly folder: string;
   readonly mode: ProgressMode;
+  /** Seconds for measuring kernels before training (see tune); 0: none. */
+  readonly tune: number;
 }
 
 /** Slices of the first epoch that the prior is counted in. */
@@ -99,7 +101,15 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
     );
   network.setTraining(true);
   const opened = await uploadSlices(source, [...new Set([...slices, ...validation])]);
-  progress.log(describeMemory(name, await network.prepare(order(0)[0].length, opened), opened));
+  const prepare = () => network.prepare(order(0)[0].length, opened);
+  const memory = await prepare();
+  if (job.tune > 0) {
+    const { measured, changed, left } = await tune({ seconds: job.tune });
+    await prepare(); // with the kernels chosen
+    const rest = left > 0 ? `; ${left} more did not fit into ${job.tune} s` : "";
+    progress.log(`${name}: measured kernels for ${measured} shapes, ${changed} run faster now${rest}`);
+  }
+  progress.log(describeMemory(name, memory, opened));
   let best = { epoch: -1, validationLoss: Infinity };
   try {
     for (let epoch = 0; epoch < options.epochs; epoch++) {

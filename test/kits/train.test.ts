@@ -69,6 +69,7 @@ const job = (change: Partial<TrainJob["options"]> = {}): TrainJob => ({
   seed: 0,
   folder,
   mode: "silent",
+  tune: 0,
 });
 
 const log = (): EpochLog[] =>

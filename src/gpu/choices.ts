@@ -1,0 +1,66 @@
+// Which of several kernels was measured to be the fastest for a shape on this adapter. Kept between runs: in Node as a
+// file of the user's cache folder, in a browser in its local storage.
+
+import { debugLog } from "../debug.ts";
+import { hashString } from "../random.ts";
+import type { AdapterInfo } from "./adapter.ts";
+
+/** The fastest candidate as plain data, its time, and that of the one a rule would have taken. */
+export interface Choice {
+  readonly choice: unknown;
+  readonly ms: number;
+  readonly ruleMs: number;
+}
+
+export interface Choices {
+  readonly entries: Map<string, Choice>;
+  /** Counts changes; what was decided by older choices is out of date. */
+  version: number;
+}
+
+/** False where the environment variable WGRAD_TUNE is 0: rules decide, and nothing is measured or read. */
+export function tuningAllowed(): boolean {
+  return typeof process === "undefined" || process.env?.WGRAD_TUNE !== "0";
+}
+
+/** What was measured on this adapter before. A file that cannot be read counts as none. */
+export async function loadChoices(info: AdapterInfo): Promise<Choices> {
+  const entries = new Map<string, Choice>();
+  const text = tuningAllowed() ? await (await place()).read(fileName(info)) : null;
+  if (text === null) return { entries, version: 0 };
+  try {
+    const saved = JSON.parse(text) as { entries: Record<string, Choice> };
+    for (const [key, choice] of Object.entries(saved.entries)) entries.set(key, choice);
+  } catch (error) {
+    debugLog(1, `${fileName(info)}: not read, ${(error as Error).message}; it will be written anew`);
+  }
+  return { entries, version: 0 };
+}
+
+export async function saveChoices({ name, driver }: AdapterInfo, { entries }: Choices): Promise<void> {
+  const content = { adapter: name, driver, entries: Object.fromEntries(entries) };
+  await (await place()).write(fileName({ name, driver }), `${JSON.stringify(content, null, 1)}\n`);
+}
+
+function fileName({ name, driver }: Pick<AdapterInfo, "name" | "driver">): string {
+  return `tune-${hashString(`${name} ${driver}`).toString(16)}.json`;
+}
+
+interface Place {
+  read(name: string): string | null;
+  write(name: string, text: string): void;
+}
+
+async function place(): Promise<Place> {
+  if (typeof process !== "undefined" && typeof process.versions?.node === "string") {
+    const { readCached, writeCached } = await import("./nodeCache.ts");
+    return { read: readCached, write: writeCached };
+  }
+  const storage = (
+    globalThis as { localStorage?: { getItem(key: string): string | null; setItem(key: string, value: string): void } }
+  ).localStorage;
+  return {
+    read: (name) => storage?.getItem(`wgrad ${name}`) ?? null,
+    write: (name, text) => storage?.setItem(`wgrad ${name}`, text),
+  };
+}
