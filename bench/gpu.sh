@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Everything that a machine with a GPU should show, in one go: what Dawn sees, the whole test suite, the kernel bench, the same
-# kernels in PyTorch where it is installed, the joint step of the full-width MSALDS-UNet, and a training run on the phantom.
+# Everything that a machine with a GPU should show, in one go: the whole test suite (the subgroup matrices among it), the kernel
+# bench with the rules' kernels, tuned, and with f16 factors on matrix units; kernels and training step beside PyTorch where it is
+# installed, the joint step of the full-width MSALDS-UNet, and a training run on the phantom.
 # Results go to bench/results/ (and $OUT, where set).
 #   bash bench/gpu.sh
 set -uo pipefail
@@ -13,8 +14,11 @@ status=0
 node scripts/build.mjs || exit 1
 npx vitest run --reporter=default --reporter=json --outputFile.json="bench/results/$name.tests.json" || status=1
 node dist/bench.js --samples 9 --json "bench/results/$name.json" || status=1
+node dist/bench.js --filter conv --tune 20 --json "bench/results/$name.tuned.json" || status=1
+node dist/bench.js --filter conv --precision high --tune 20 --json "bench/results/$name.f16.json" || status=1
+node dist/bench.js --peers pytorch --json "bench/results/$name.peers.json" || status=1
 python3 bench/peers/torch_kernels.py 9 > "bench/results/$name.torch.jsonl" || echo "PyTorch is not here; no comparison" >&2
-node dist/bench-msalds.js --seconds 60 --json "bench/results/$name.msalds.json" || status=1
+node dist/bench-models.js --preset msalds --seconds 45 --json "bench/results/$name.models.json" || status=1
 node dist/train-kits.js --out "$(mktemp -d)/phantom" --progress lines 2>&1 | tee "bench/results/$name.phantom.txt" || status=1
 [ -n "${OUT:-}" ] && cp bench/results/"$name"* "$OUT"/
 exit $status

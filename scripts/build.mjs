@@ -12,7 +12,7 @@ const entryPoints = {
   kits: "src/kits/index.ts",
   "train-kits": "src/kits/main.ts",
   bench: "bench/main.ts",
-  "bench-msalds": "bench/msalds.ts",
+  "bench-models": "bench/models.ts",
 };
 await build({
   entryPoints,

@@ -1,8 +1,9 @@
 // norm_apply.wgsl: the last pass of the normalisations, one scale and shift per (n, c) plane.
 //
-//   y = act((x - mean) * scale + bias)      act: none or relu
+//   y = act((x - mean) * scale + bias + residual)      act: none or relu
 //
 // x, y      [P, UNITS] V        P = N*C planes
+// residual  [P, UNITS] V        read where RESIDUAL
 // saved     [C] or [P] vec4     per channel or per plane: mean, scale = rstd * weight, bias, rstd
 // grid      linear, T threads per plane, folded
 // numerics  the mean is taken off first, so a large mean does not cancel against the shift
@@ -10,6 +11,7 @@
 // used by src/kernels/norm.ts
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const RELU: bool = false;
+const RESIDUAL: bool = false;
 const WG: u32 = 64;      // threads per workgroup
 
 struct Planes {
@@ -19,7 +21,8 @@ struct Planes {
 
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read> saved: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<V>;
+@group(0) @binding(2) var<storage, read> residual: array<V>;
+@group(0) @binding(3) var<storage, read_write> y: array<V>;
 var<immediate> p: Planes;
 
 @compute @workgroup_size(WG)
@@ -30,6 +33,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let s = saved[plane % arrayLength(&saved)];
   for (var u = i % p.threads; u < p.units; u += p.threads) {
     var v = (x[plane * p.units + u] - s.x) * s.y + s.z;
+    if (RESIDUAL) { v += residual[plane * p.units + u]; }
     if (RELU) { v = max(v, V(0)); }
     y[plane * p.units + u] = v;
   }

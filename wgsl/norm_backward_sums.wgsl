@@ -4,6 +4,7 @@
 //   g = dy, or with RELU dy where the forward output is above 0
 //
 // x, dy     [P, UNITS] V        P = N*C planes
+// output    [P, UNITS] V        the forward output, read where RESIDUAL; otherwise it is computed from x
 // saved     [C] or [P] vec4     per channel or per plane: mean, scale, bias, rstd as norm_apply.wgsl used them
 // partial   [P, T] vec2<f32>
 // grid      linear, one thread per slice, folded
@@ -13,6 +14,7 @@
 alias V = vec4<f32>;     // or f32 where the plane is not divisible by 4
 const LANES: u32 = 4;    // values per V
 const RELU: bool = false;
+const RESIDUAL: bool = false;   // with RELU, when the forward pass added something before it
 const WG: u32 = 64;      // threads per workgroup
 
 struct Planes {
@@ -23,7 +25,8 @@ struct Planes {
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read> saved: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> dy: array<V>;
-@group(0) @binding(3) var<storage, read_write> partial: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> output: array<V>;
+@group(0) @binding(4) var<storage, read_write> partial: array<vec2<f32>>;
 var<immediate> p: Planes;
 
 @compute @workgroup_size(WG)
@@ -37,7 +40,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (var u = i % p.threads; u < p.units; u += p.threads) {
     let d = x[plane * p.units + u] - s.x;
     var g = dy[plane * p.units + u];
-    if (RELU) { g = select(V(0), g, d * s.y + s.z > V(0)); }
+    if (RESIDUAL) { g = select(V(0), g, output[plane * p.units + u] > V(0)); }
+    else if (RELU) { g = select(V(0), g, d * s.y + s.z > V(0)); }
     sum += g;
     product += g * d;
   }

@@ -1,4 +1,5 @@
-# PyTorch on the CPU as a peer; requests and answers as in shared.mjs. Not named torch.py, which would hide the library.
+# PyTorch as a peer, on CUDA where there is one and else on the CPU; requests and answers as in shared.mjs. Not named
+# torch.py, which would hide the library. On CUDA in full f32 (no TF32), as wgrad.
 # Run with OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=4: with more threads in both, they fight for the cores.
 import json
 import math
@@ -16,6 +17,9 @@ import torch.nn.functional as F
 SAMPLE_MS = 30
 SAMPLES = (5, 9)
 BUDGET_MS = 2000
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.allow_tf32 = False
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "4")))
 
 
@@ -34,7 +38,7 @@ def uniform(name, shape, bound=0.5, value=0.0):
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
     x = x ^ (x >> np.uint32(16))
     values = value + (x.astype(np.float64) / 2**32 - 0.5) * 2 * bound
-    return torch.from_numpy(values.astype(np.float32).reshape(shape))
+    return torch.from_numpy(values.astype(np.float32).reshape(shape)).to(DEVICE)
 
 
 def now():
@@ -69,10 +73,16 @@ def normalisation(case):
     return both
 
 
+def finish():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
 def sample(work, repeats):
     start = now()
     for _ in range(repeats):
         work()
+    finish()
     return now() - start
 
 
@@ -145,13 +155,13 @@ def batch_of(model):
     n, size = model["batch"], model["size"]
     sample, row, column = np.meshgrid(np.arange(n), np.arange(size), np.arange(size), indexing="ij")
     dy, dx = row - size / 2 + 8 * sample, column - size / 2
-    t = torch.from_numpy((16 * (dy * dy + dx * dx) < size * size).astype(np.float32)[:, None])
+    t = torch.from_numpy((16 * (dy * dy + dx * dx) < size * size).astype(np.float32)[:, None]).to(DEVICE)
     return uniform("x", [n, 1, size, size], 1.0) + t, t
 
 
 def train(request):
     model = request["model"]
-    network = ResUNet(model["channels"])
+    network = ResUNet(model["channels"]).to(DEVICE)
     values = {p["name"]: uniform(p["name"], p["shape"], p["bound"], p["value"]) for p in model["parameters"]}
     named = dict(network.named_parameters())
     assert named.keys() == values.keys(), "the network's parameters are not those of the request"
@@ -181,7 +191,7 @@ def answer(request):
         return {"error": str(error).split("\n")[0]}
 
 
-threads = torch.get_num_threads()
-print(json.dumps({"ready": True, "version": f"PyTorch {torch.__version__}", "adapter": f"cpu, {threads} threads"}), flush=True)
+where = torch.cuda.get_device_name() if DEVICE == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+print(json.dumps({"ready": True, "version": f"PyTorch {torch.__version__}", "adapter": where}), flush=True)
 for line in sys.stdin:
     print(json.dumps(answer(json.loads(line))), flush=True)

@@ -30,6 +30,8 @@ export interface BatchNormOptions {
   eps?: number;
   /** "relu" applies it in the same pass, forward and backward. Default "none". */
   activation?: NormActivation;
+  /** Of the shape of `x`; added before the activation, in the same pass. Default null. */
+  residual?: Tensor | null;
 }
 
 /**
@@ -42,9 +44,11 @@ export interface BatchNormOptions {
  */
 export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null, options: BatchNormOptions): Tensor {
   const { training, eps = 1e-5, momentum = 0.1, runningMean = null, runningVar = null, activation = "none" } = options;
+  const { residual = null } = options;
   const op = "batchNorm";
   checkPlanes(op, x, weight, bias, eps);
   checkRunning(x.shape[1], runningMean, runningVar, options);
+  checkResidual(x, residual);
   const p = planesOf(x, activation);
   if (training && p.count * p.size === p.C) {
     throw new ShapeError(
@@ -77,9 +81,10 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
     },
     grid: [p.C, 1, 1],
   });
-  const y = apply(x, saved, p);
-  return record(y, present(x, weight, bias), (dy, needs) => {
-    const sums = backwardSums(x, saved, dy, p);
+  const y = apply(x, saved, p, residual);
+  const output = residual && p.RELU ? y.detach() : null; // where the ReLU let through
+  return record(y, present(x, residual, weight, bias), (dy, needs) => {
+    const sums = backwardSums(x, saved, dy, p, output);
     const coef = empty([p.C, 4]);
     const dweight = empty([p.C]);
     const dbias = empty([p.C]);
@@ -89,8 +94,8 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
       buffers: { partial: sums, saved, coef, dweight, dbias },
       grid: [p.C, 1, 1],
     });
-    const dx = needs[0] ? backwardApply(x, saved, coef, dy, p) : null;
-    return [dx, ...(weight ? [dweight] : []), ...(bias ? [dbias] : [])];
+    const [dx, masked] = needs[0] || (needs[1] && output) ? backwardApply(x, saved, coef, dy, p, output) : [null, null];
+    return [dx, ...(residual ? [masked ?? dy] : []), ...(weight ? [dweight] : []), ...(bias ? [dbias] : [])];
   });
 }
 
@@ -174,7 +179,7 @@ function normGroups(
         buffers: { partial: sums, saved, coef },
         grid,
       });
-      dx = backwardApply(x, saved, coef, dy, p);
+      [dx] = backwardApply(x, saved, coef, dy, p);
     }
     if (!needs[1] && !needs[2]) return [dx];
     const dweight = empty([C]);
@@ -207,7 +212,7 @@ function planesOf(x: Tensor, activation: NormActivation): Planes {
 }
 
 const counts = (p: Planes) => ({ LANES: p.lanes, UNITS: p.units, T: p.T });
-const layout = (p: Planes) => ({ consts: { V: p.type, RELU: p.RELU, WG }, immediates: sharing(p) });
+const layout = (p: Planes) => ({ V: p.type, RELU: p.RELU, WG });
 const sharing = (p: Planes) => ({ units: p.units, threads: p.T });
 
 function moments(x: Tensor, p: Planes): Tensor {
@@ -222,33 +227,50 @@ function moments(x: Tensor, p: Planes): Tensor {
   return partial;
 }
 
-function apply(x: Tensor, saved: Tensor, p: Planes): Tensor {
+function apply(x: Tensor, saved: Tensor, p: Planes, residual: Tensor | null = null): Tensor {
   const y = empty(x.shape);
-  launch("norm_apply", { ...layout(p), buffers: { x, saved, y }, grid: p.grid, flops: 3 * x.size });
+  launch("norm_apply", {
+    consts: { ...layout(p), RESIDUAL: residual !== null },
+    immediates: sharing(p),
+    buffers: { x, saved, residual: residual ?? x, y },
+    grid: p.grid,
+    flops: (residual ? 4 : 3) * x.size,
+  });
   return y;
 }
 
-function backwardSums(x: Tensor, saved: Tensor, dy: Tensor, p: Planes): Tensor {
+/** `output`: of the forward pass, where it added a residual before its ReLU. */
+function backwardSums(x: Tensor, saved: Tensor, dy: Tensor, p: Planes, output: Tensor | null = null): Tensor {
   const partial = empty([p.count, p.T, 2]);
   launch("norm_backward_sums", {
-    consts: { ...layout(p).consts, LANES: p.lanes },
+    consts: { ...layout(p), LANES: p.lanes, RESIDUAL: output !== null },
     immediates: sharing(p),
-    buffers: { x, saved, dy, partial },
+    buffers: { x, saved, dy, output: output ?? x, partial },
     grid: p.grid,
     flops: 4 * x.size,
   });
   return partial;
 }
 
-function backwardApply(x: Tensor, saved: Tensor, coef: Tensor, dy: Tensor, p: Planes): Tensor {
+/** dx, and where `output` is given the gradient of what was added. */
+function backwardApply(
+  x: Tensor,
+  saved: Tensor,
+  coef: Tensor,
+  dy: Tensor,
+  p: Planes,
+  output: Tensor | null = null,
+): [Tensor, Tensor | null] {
   const dx = empty(x.shape);
+  const dresidual = empty(output ? x.shape : [4]);
   launch("norm_backward_apply", {
-    ...layout(p),
-    buffers: { x, saved, coef, dy, dx },
+    consts: { ...layout(p), RESIDUAL: output !== null },
+    immediates: sharing(p),
+    buffers: { x, saved, coef, dy, output: output ?? x, dx, dresidual },
     grid: p.grid,
     flops: 5 * x.size,
   });
-  return dx;
+  return [dx, output && dresidual];
 }
 
 /**
@@ -345,6 +367,15 @@ function checkVector(op: string, name: string, t: Tensor | null, shape: Shape, x
 
 function checkEps(op: string, eps: number): void {
   if (!(eps > 0 && eps < 1)) throw new OptionError(`${op}: eps must lie between 0 and 1, got ${eps}`);
+}
+
+function checkResidual(x: Tensor, residual: Tensor | null): void {
+  if (!residual) return;
+  checkFloat("batchNorm", "residual", residual);
+  if (!sameShape(residual.shape, x.shape))
+    throw new ShapeError(
+      `batchNorm: residual must have the shape of x ${showShape(x.shape)}, got ${showShape(residual.shape)}`,
+    );
 }
 
 function checkRunning(

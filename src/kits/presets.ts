@@ -144,12 +144,12 @@ export const presets: Readonly<Record<string, Preset>> = {
     about: "the whole cascade with small networks on real data; under twenty minutes on four CPU cores",
     options: settings({
       run: joined,
-      every: { ...quick, epochs: 5, slicesPerEpoch: 250, validationSlices: 64 },
-      coarse: { epochs: 6, slicesPerEpoch: 300 },
+      every: { ...quick, epochs: 8, slicesPerEpoch: 250, validationSlices: 64 },
+      coarse: { epochs: 9, slicesPerEpoch: 400 },
       fine: { ...quickFine, size: 64 },
-      kidney: { size: 96, epochs: 3, slicesPerEpoch: 200 },
+      kidney: { size: 96, epochs: 4, slicesPerEpoch: 200 },
       masses: { augment: anyWay },
-      tumor: { epochs: 3, slicesPerEpoch: 200, augment: anyWay },
+      tumor: { epochs: 4, augment: anyWay },
     }),
   },
   fast: {

@@ -11,7 +11,7 @@ export interface BatchNormLayerOptions {
 /**
  * Batch normalisation of x: [N, C, ...], any number of spatial axes. While `training`, by the batch's statistics,
  * which also move the running ones; otherwise by the running ones. `forward(x, "relu")` applies a ReLU in the same
- * pass.
+ * pass, and `forward(x, "relu", residual)` adds a tensor before it.
  */
 export class BatchNorm {
   readonly weight: Tensor; // [C]
@@ -31,9 +31,9 @@ export class BatchNorm {
     this.momentum = momentum;
   }
 
-  forward(x: Tensor, activation: NormActivation = "none"): Tensor {
+  forward(x: Tensor, activation: NormActivation = "none", residual: Tensor | null = null): Tensor {
     const { weight, bias, runningMean, runningVar, training, eps, momentum } = this;
-    return batchNorm(x, weight, bias, { runningMean, runningVar, training, eps, momentum, activation });
+    return batchNorm(x, weight, bias, { runningMean, runningVar, training, eps, momentum, activation, residual });
   }
 }
 

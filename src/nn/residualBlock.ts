@@ -53,8 +53,9 @@ export class ResidualBlock {
     // The factors of dropout are not negative, so a ReLU before it equals one after it and joins the norm's pass.
     let y = this.bn1.forward(this.conv1.forward(x), "relu");
     if (this.dropout) y = this.dropout.forward(y);
-    y = this.bn2.forward(this.conv2.forward(y));
-    if (this.se) y = this.se.forward(y);
-    return relu(add(y, this.shortcut ? this.shortcut.forward(x) : x));
+    y = this.conv2.forward(y);
+    const skipped = this.shortcut ? this.shortcut.forward(x) : x;
+    if (!this.se) return this.bn2.forward(y, "relu", skipped);
+    return relu(add(this.se.forward(this.bn2.forward(y)), skipped));
   }
 }

@@ -123,6 +123,21 @@ describe("batchNorm", () => {
     }
   });
 
+  it("adds a residual before the activation, and gives it its gradient", async () => {
+    // Not the first: its one weight gradient is a sum that cancels to 1/200, where rounding shows.
+    const shapes = SHAPES.slice(1, 7).map((shape) => [...withAffine(shape), [...shape]]);
+    for (const activation of ["none", "relu"] as const)
+      for (const training of [true, false]) {
+        const y = (x: Tensor, w: Tensor, b: Tensor, residual: Tensor) =>
+          run({ training, activation, residual })(x, w, b)[0];
+        const ref = (x: NdArray, w: NdArray, b: NdArray, residual: NdArray) => {
+          const sum = map(expected({ training })(x, w, b)[0], (v, i) => v + residual.data[i]);
+          return activation === "relu" ? relu(sum) : sum;
+        };
+        await checkOp(`batchNorm residual ${activation}`, y, ref, { shapes, ...TOL });
+      }
+  });
+
   it("works without weight and bias, and with only one of them", async () => {
     const o = { training: true } as const;
     const one = array([3], [1, 1, 1]);
@@ -175,6 +190,10 @@ describe("batchNorm", () => {
     checkThrows(
       () => batchNorm(x, null, zeros([2]), o),
       "batchNorm: bias must have shape [3] for x [2, 3, 4], got [2]",
+    );
+    checkThrows(
+      () => batchNorm(x, null, null, { ...o, residual: zeros([2, 3, 1]) }),
+      "batchNorm: residual must have the shape of x [2, 3, 4], got [2, 3, 1]",
     );
     checkThrows(() => batchNorm(x, null, null, { ...o, eps: 0 }), "batchNorm: eps must lie between 0 and 1, got 0");
     checkThrows(
