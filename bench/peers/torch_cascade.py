@@ -355,12 +355,20 @@ def probabilities(net, data, o, size, case, boxes):
     return (torch.zeros(2, last - first, height, width) if out is None else out).numpy()
 
 
-def keep_largest(labels, keep):
+def keep_largest(labels, keep, support=None):
+    """The largest components, or those with most voxels where `support` is above 0."""
     parts, n = ndimage.label(labels > 0, np.ones((3, 3, 3)))
     if keep == 0 or n <= keep:
         return labels
     sizes = ndimage.sum(labels > 0, parts, range(1, n + 1))
-    return np.where(np.isin(parts, 1 + np.argsort(-sizes)[:keep]), labels, 0)
+    supported = sizes if support is None else ndimage.sum(support > 0, parts, range(1, n + 1))
+    return np.where(np.isin(parts, 1 + np.lexsort((-sizes, -supported))[:keep]), labels, 0)
+
+
+def whole_lesions(labels):
+    """Every connected mass with a voxel of tumor in it as tumor."""
+    parts, n = ndimage.label(labels >= 2, np.ones((3, 3, 3)))
+    return np.where(np.isin(parts, np.unique(parts[labels == 2])) & (parts > 0), 2, labels)
 
 
 def compose(kidney, masses, tumor):
@@ -476,7 +484,9 @@ def run_cascade(data, split, options, seed, log=print):
         labels = keep_largest(compose(*(masks[s][c] for s in STAGES)), keep)
         either = masks["masses"][c] | (coarse[c] > 1)
         tumor = predict_stage(net, data, options, "tumor", c, case_rois(either, roi))
-        joined = keep_largest(compose(masks["kidney"][c] | (coarse[c] > 0), either, tumor), keep)
+        joined = keep_largest(compose(masks["kidney"][c] | (coarse[c] > 0), either, tumor), keep, coarse[c])
+        if options.get("tumorRule") == "lesions":
+            labels, joined = whole_lesions(labels), whole_lesions(joined)
         for method, found in (("coarse", coarse[c]), ("regions", labels), ("join", joined)):
             record["cases"][method][c] = scores(found, data.labels[c])
     record["mean"] = {k: means(v) for k, v in record["cases"].items()}

@@ -26,8 +26,9 @@ export interface Gpu {
   readonly choices: Choices;
   /** The first error the GPU reported and nobody has thrown yet. */
   fault: GpuError | null;
-  /** Resolves when the last submit is done. */
+  /** Resolves when the last submit is done; the one before it, likewise. */
   lastSubmit: Promise<unknown> | null;
+  submitBefore: Promise<unknown> | null;
   /** Resolves when it is known whether the last submit was accepted. */
   lastCheck: Promise<void> | null;
   readonly release: () => void;
@@ -85,6 +86,7 @@ async function open(options: InitOptions): Promise<Gpu> {
     choices: await loadChoices(info),
     fault: null,
     lastSubmit: null,
+    submitBefore: null,
     lastCheck: null,
     release,
   };

@@ -5,9 +5,8 @@ import { GpuError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { gpu, throwFault, type Gpu } from "./device.ts";
 import { assignBuffers, livenessBound, type Lifetime } from "./memory.ts";
-import { createBindGroup, submitCalls, writeBuffer, type Copy, type Program } from "./program.ts";
+import { createBindGroup, roomInQueue, submitCalls, writeBuffer, type Copy, type Program } from "./program.ts";
 import type { Buffer, Storage } from "./storage.ts";
-import { waitFor } from "./wait.ts";
 
 /** Bytes a plan needs on the GPU. */
 export interface PlanMemory {
@@ -108,20 +107,19 @@ export function isCurrent({ outside }: Plan): boolean {
 
 /**
  * Runs a plan once; the values of `results` are copied into the storages they are mapped to, which get buffers. Resolves
- * when the work is submitted, with at most one submit still unfinished before it.
+ * when the work is submitted (see roomInQueue).
  */
 export async function runPlan(plan: Plan, results: ReadonlyMap<Storage, Storage>): Promise<void> {
   const g = gpu();
   throwFault();
   const { buffers, pipelines, groups } = (plan.allocated ??= await allocate(plan));
-  if (g.lastSubmit) await waitFor(g.lastSubmit, g.info.software);
+  await roomInQueue(g);
   const { program, inside } = plan;
   for (const { storage, data } of program.uploads) writeBuffer(g, buffers[inside.get(storage)!], data());
   const copies = [...results].flatMap(([from, to]) =>
     inside.has(from) ? copyInto(g, buffers[inside.get(from)!], to) : [],
   );
   await submitCalls(g, program.calls, pipelines, groups, copies);
-  g.lastSubmit = g.device.queue.onSubmittedWorkDone();
 }
 
 function copyInto(g: Gpu, from: Buffer, to: Storage): Copy {

@@ -130,21 +130,24 @@ export function upload(storage: Storage, data: () => HostData): void {
 
 /**
  * Runs a program. Storages in `survivors` (or all of them when it is "all") keep their buffers; the others are
- * temporaries that share memory and are released. Resolves when the work is submitted, with at most one submit still
- * unfinished before it.
+ * temporaries that share memory and are released. Resolves when the work is submitted (see roomInQueue).
  */
 export async function runProgram(program: Program, survivors: ReadonlySet<Storage> | "all"): Promise<void> {
   if (program.calls.length === 0 && program.uploads.length === 0) return;
   const g = gpu();
   throwFault();
   await Promise.all(program.calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
-  if (g.lastSubmit) await waitFor(g.lastSubmit, g.info.software);
+  await roomInQueue(g);
   const { groups, ended } = allocate(g, program, survivors);
   for (const { storage, data } of program.uploads) writeBuffer(g, storage.buffer!, data());
   for (const storage of ended) storage.buffer = null;
   const pipelines = program.calls.map((c) => g.pipelines.get(c.key)!);
   await submitCalls(g, program.calls, pipelines, groups);
-  g.lastSubmit = g.device.queue.onSubmittedWorkDone();
+}
+
+/** Waits until at most one submit is unfinished: the GPU works on it while the next one is encoded. */
+export async function roomInQueue(g: Gpu): Promise<void> {
+  if (g.submitBefore) await waitFor(g.submitBefore, g.info.software);
 }
 
 /** Bytes to copy from the start of one buffer to the start of another. */
@@ -172,6 +175,8 @@ export async function submitCalls(
   if (!profiled) encode(encoder, calls, pipelines, groups);
   for (const { from, to, bytes } of copies) encoder.copyBufferToBuffer(from.gpu, 0, to.gpu, 0, bytes);
   g.device.queue.submit([encoder.finish()]);
+  g.submitBefore = g.lastSubmit;
+  g.lastSubmit = g.device.queue.onSubmittedWorkDone();
   g.lastCheck = g.device.popErrorScope().then(async (error) => {
     if (error)
       g.fault ??= new GpuError(

@@ -27,11 +27,20 @@ const PATCHES: readonly Patch[] = [
 ];
 
 /** Products of vectors in a thread's inner loop at most, for the sake of compile time: about 4 ms each. */
-const MOST_PRODUCTS = 1024;
+const MOST_PRODUCTS = 640;
+
+/** The same for the smallest patch, which large filters take. */
+const MOST_OF_SMALLEST = 1024;
 
 /** True for filters small enough that the smallest patch keeps to that. */
 export function isPatchable({ kernel }: ConvShape): boolean {
-  return 16 * kernel[1] * kernel[2] <= MOST_PRODUCTS;
+  return 16 * kernel[1] * kernel[2] <= MOST_OF_SMALLEST;
+}
+
+/** Those of `tiles`, the smallest last, whose `products` compile fast enough: at least the last. */
+function compiling<T>(tiles: readonly T[], products: (tile: T) => number): T[] {
+  const fitting = tiles.filter((tile) => products(tile) <= MOST_PRODUCTS);
+  return fitting.length > 0 ? fitting : tiles.slice(-1);
 }
 
 /**
@@ -47,8 +56,7 @@ export function patches(s: ConvShape): Patch[] {
     const threads = ceilDiv(output[1], PY) * ceilDiv(output[2], PX) * ceilDiv(ceilDiv(cout, PATCH_LANES), TC);
     return threads * (85 * loads + 2.5 * products + 100);
   };
-  const small = PATCHES.filter(({ TC, PX, PY }) => TC * PY * PX * taps <= MOST_PRODUCTS);
-  return small.sort((a, b) => work(a) - work(b));
+  return compiling(PATCHES, ({ TC, PX, PY }) => TC * PY * PX * taps).sort((a, b) => work(a) - work(b));
 }
 
 /** Consts and immediates that both kernels share. */
@@ -120,8 +128,7 @@ export function gradPatches(s: ConvShape): GradPatch[] {
     const count = ceilDiv(s.output[1], PY) * ceilDiv(s.output[2], PX);
     return tiles * count * (85 * loads + 2.5 * TC * CB * PX * PY * taps + 100);
   };
-  const small = GRAD_PATCHES.filter(({ TC, CB, PX, PY }) => TC * CB * PX * PY * taps <= MOST_PRODUCTS);
-  return small.sort((a, b) => work(a) - work(b));
+  return compiling(GRAD_PATCHES, ({ TC, CB, PX, PY }) => TC * CB * PX * PY * taps).sort((a, b) => work(a) - work(b));
 }
 
 interface GradPatchPlan {
