@@ -9,28 +9,31 @@
 // used by src/kernels/convRun.ts
 const WG: u32 = 64;        // threads per workgroup
 const PACK: u32 = 8;       // channels side by side
-const C: u32 = 3;          // channels per group
-const S: u32 = 64;
 const RUN: u32 = 8;        // voxels per thread
 
-const BLOCKS: u32 = (C + PACK - 1) / PACK;
-const RUNS: u32 = (S + RUN - 1) / RUN;   // per plane
+struct Planes {
+  channels: u32,           // C
+  size: u32,               // S
+}
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> packed: array<f32>;
+var<immediate> p: Planes;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
   let i = (id.y * groups.x + id.x) * WG + local;
-  let run = i / PACK % RUNS;
-  let block = i / (PACK * RUNS) % BLOCKS;
-  let image = i / (PACK * RUNS * BLOCKS);
-  if (image * (BLOCKS * PACK * S) >= arrayLength(&packed)) { return; }
+  let blocks = (p.channels + PACK - 1) / PACK;
+  let runs = (p.size + RUN - 1) / RUN;   // per plane
+  let run = i / PACK % runs;
+  let block = i / (PACK * runs) % blocks;
+  let image = i / (PACK * runs * blocks);
+  if (image * (blocks * PACK * p.size) >= arrayLength(&packed)) { return; }
   let c = block * PACK + i % PACK;
-  let plane = (image * C + min(c, C - 1)) * S;
-  let out = (image * BLOCKS + block) * (S * PACK) + i % PACK;
-  for (var s = run * RUN; s < min(run * RUN + RUN, S); s++) {
-    packed[out + s * PACK] = select(0.0, x[plane + s], c < C);
+  let plane = (image * p.channels + min(c, p.channels - 1)) * p.size;
+  let out = (image * blocks + block) * (p.size * PACK) + i % PACK;
+  for (var s = run * RUN; s < min(run * RUN + RUN, p.size); s++) {
+    packed[out + s * PACK] = select(0.0, x[plane + s], c < p.channels);
   }
 }

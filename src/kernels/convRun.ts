@@ -209,7 +209,8 @@ function packChannels(x: Tensor, groups: number, pack: number): Tensor {
   const S = x.size / (batch * channels);
   const packed = empty([batch, groups, ceilDiv(C, pack), S, pack]);
   launch("conv_pack_channels", {
-    consts: { PACK: pack, C, S, RUN },
+    consts: { PACK: pack, RUN },
+    immediates: { channels: C, size: S },
     buffers: { x, packed },
     grid: linearGrid((packed.size / S) * ceilDiv(S, RUN), 64),
   });

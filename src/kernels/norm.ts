@@ -288,7 +288,7 @@ export function layerNorm(
   checkRows(x, normalizedShape, weight, bias, eps);
   const M = sizeOf(normalizedShape);
   const R = x.size / M;
-  const WG = Math.min(256, Math.max(8, joinThreads(M)));
+  const WG = joinThreads(M);
   const grid = linearGrid(R, 1);
   const y = empty(x.shape);
   const saved = empty([R, 2]);

@@ -38,9 +38,10 @@ export function planeSlices(size: number, maxSlices = MAX_SLICES): PlaneSlices {
 
 /**
  * Threads for joining `slices` partial results: about 4 each, because a tree of few levels costs less than its loads.
+ * Few different numbers, because each has a pipeline of its own.
  */
 export function joinThreads(slices: number): number {
-  return Math.min(256, 2 ** Math.ceil(Math.log2(Math.max(1, slices / 4))));
+  return [8, 64].find((threads) => slices <= 4 * threads) ?? 256;
 }
 
 /** Sums of `a`, or of a * b, over slices of every plane of [N, C, ...]: [N, C, T]. */
