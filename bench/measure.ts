@@ -1,8 +1,6 @@
 // Timing: check first, warm up, then samples long enough for the clock; medians with their spread.
 
-import { step } from "../src/index.ts";
-import { gpu } from "../src/gpu/device.ts";
-import { waitFor } from "../src/gpu/wait.ts";
+import { once } from "../src/tune.ts";
 
 export interface Timing {
   readonly medianMs: number;
@@ -15,15 +13,6 @@ export interface TimingOptions {
   /** A sample repeats the work until it lasts about this long. */
   sampleMs?: number;
   samples?: number;
-}
-
-async function once(work: () => void, repeats: number): Promise<number> {
-  const start = performance.now();
-  await step(() => {
-    for (let i = 0; i < repeats; i++) work();
-  });
-  await waitFor(gpu().lastSubmit!, gpu().info.software);
-  return performance.now() - start;
 }
 
 /** Times `work`, which records kernel calls, from recording to the GPU being done. Milliseconds per repetition. */

@@ -44,8 +44,9 @@ function compiling<T>(tiles: readonly T[], products: (tile: T) => number): T[] {
 }
 
 /**
- * Patches that compile fast enough, least work first. Of the machine instructions, counted on lavapipe, loading a vector takes 85 (lanes and
- * bounds are checked one by one), a product 2.5, and a turn of the loop over input channels about 100.
+ * Patches that compile fast enough, least work first. Of the machine instructions, counted on lavapipe, loading a vector
+ * takes 85 (lanes and bounds are checked one by one), a product 2.5, and a turn of the loop over input channels about
+ * 100.
  */
 export function patches(s: ConvShape): Patch[] {
   const { kernel, output, cout } = s;
