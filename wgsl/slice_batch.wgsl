@@ -2,7 +2,7 @@
 //
 //   p             = (AX X + BX Y + CX, AY X + BY Y + CY), a place in the region's grid of SIZE x SIZE pixels
 //   grey          = the slice under a triangle about p, a pixel of the grid wide to each side but at least one of the
-//                   slice; 0 outside the slice, `fill` outside the region
+//                   slice; also beyond the region, as far as the slice goes, and `fill` outside of it
 //   images[n,Y,X] = grey * brightness, then salt and pepper, then noise, each kept in [0, 255]; / 255
 //   labels[n,Y,X] = class of the label that covers most of the grid's pixel nearest to p, the higher one on a tie; where
 //                   the region is enlarged, of the one at that pixel's centre; of label 0 outside
@@ -39,8 +39,8 @@ fn outside(at: vec2i, size: u32) -> bool {
   return any(at < vec2i(0)) || any(at >= vec2i(i32(size)));
 }
 
-fn grey(slice: u32, at: vec2i) -> f32 {
-  if (outside(at, FROM)) { return 0.0; }
+fn grey(slice: u32, at: vec2i, fill: f32) -> f32 {
+  if (outside(at, FROM)) { return fill; }
   let i = u32(at.y) * FROM + u32(at.x);
   return f32(extractBits(imageBytes[slice * WORDS + i / 4u], 8u * (i % 4u), 8u));
 }
@@ -53,7 +53,7 @@ fn label(slice: u32, at: vec2i) -> u32 {
 
 // The slice under a triangle about `centre`, in pixels of the slice; its weights are divided by their sum where it is
 // wider than a pixel, and sum to 1 by themselves where it is not.
-fn filtered(slice: u32, centre: vec2f, scale: f32) -> f32 {
+fn filtered(slice: u32, centre: vec2f, scale: f32, fill: f32) -> f32 {
   let reach = max(1.0, scale);
   let narrow = select(1.0, 1.0 / reach, scale > 1.0);
   let first = vec2i(floor(centre - 0.5 - reach)) + 1;
@@ -64,7 +64,7 @@ fn filtered(slice: u32, centre: vec2f, scale: f32) -> f32 {
     let down = max(0.0, 1.0 - abs(f32(y) + 0.5 - centre.y) * narrow);
     for (var x = first.x; x <= last.x; x++) {
       let weight = down * max(0.0, 1.0 - abs(f32(x) + 0.5 - centre.x) * narrow);
-      sum += weight * grey(slice, vec2i(x, y));
+      sum += weight * grey(slice, vec2i(x, y), fill);
       weights += weight;
     }
   }
@@ -137,10 +137,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   let at = vec3f(f32(pixel % SIZE), f32(pixel / SIZE), 1.0);
   let p = vec2f(dot(across.xyz, at), dot(down.xyz, at));
 
-  // A place within a pixel beyond the region mixes its edge with `fill`.
-  let inside = clamp(p, vec2f(0.0), vec2f(f32(SIZE - 1u)));
-  let share = clamp(1.0 - abs(p - inside), vec2f(0.0), vec2f(1.0));
-  var v = mix(down.w, filtered(which.x, region.xy + (inside + 0.5) * scale, scale), share.x * share.y);
+  // A turned region shows at its corners what lies beside it.
+  var v = filtered(which.x, region.xy + (p + 0.5) * scale, scale, down.w);
   v = clamp(v * across.w, 0.0, 255.0);
   if (draws.w > 0u) {
     let u = draw(which.y, which.z, draws.x + pixel);
@@ -156,11 +154,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
 
   if (!LABELS) { return; }
   let nearest = floor(p + 0.5);
+  let low = region.xy + nearest * scale;
   var found = 0u;
-  if (!outside(vec2i(nearest), SIZE)) {
-    let low = region.xy + nearest * scale;
-    if (scale < 1.0 - 1e-6) { found = label(which.x, vec2i(floor(low + 0.5 * scale))); }
-    else { found = majority(which.x, low, scale); }
-  }
+  if (scale < 1.0 - 1e-6) { found = label(which.x, vec2i(floor(low + 0.5 * scale))); }
+  else { found = majority(which.x, low, scale); }
   labels[i] = classes[found];
 }

@@ -30,7 +30,7 @@ export interface AugmentOptions {
   /** Grey levels times a factor in 1 +- `brightnessRange`; default probability 0. */
   brightness: number;
   brightnessRange: number;
-  /** Grey level of what a rotation or zoom uncovers; default 0, air. */
+  /** Grey level outside of the slice, where a rotation or zoom shows it; default 0, air. */
   fill: number;
 }
 
@@ -92,7 +92,7 @@ export interface Augmentation {
   degrees: number;
   mirrorHorizontal: boolean;
   mirrorVertical: boolean;
-  /** Grey level of what the motion uncovers; its label is 0. */
+  /** Grey level outside of the slice; its label is 0. */
   fill: number;
   /** Factor of the grey levels. */
   brightness: number;

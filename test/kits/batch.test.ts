@@ -156,6 +156,16 @@ describe("motion", () => {
     expect(greys[32 * size + 32]).toBeCloseTo(9, 4);
   });
 
+  test("a turned region shows at its corners what lies beside it in the slice", async () => {
+    const { greys, labels } = await made(constant(64, 200), { rotate: 1, maxDegrees: 40 }, 1, 32, {
+      y: 0.25,
+      x: 0.25,
+      side: 0.5,
+    });
+    expect(new Set(rounded(greys))).toEqual(new Set([200]));
+    expect(new Set(labels)).toEqual(new Set([1]));
+  });
+
   test("labels keep their values: none is invented between two", async () => {
     const slices = randomSlices(64, 1);
     slices.labels.forEach((label, i) => (slices.labels[i] = [0, 2, 2, 200][label]));

@@ -74,12 +74,9 @@ export function reference(
   const out = { greys: [] as number[], labels: [] as number[], ties: [] as boolean[] };
   for (let i = 0; i < to * to; i++) {
     const { x, y } = placeOf(augmentation, to, i % to, Math.floor(i / to));
-    const clamp = (v: number) => Math.max(0, Math.min(to - 1, v));
-    const share = [x, y].reduce((n, v) => n * Math.max(0, 1 - Math.abs(v - clamp(v))), 1);
-    const rows = triangle(top + (clamp(y) + 0.5) * scale, scale);
-    const columns = triangle(left + (clamp(x) + 0.5) * scale, scale);
-    let grey = share * filter(images, size, rows, columns) + (1 - share) * fill;
-    grey = within(grey * brightness);
+    const rows = triangle(top + (y + 0.5) * scale, scale);
+    const columns = triangle(left + (x + 0.5) * scale, scale);
+    let grey = within(filter(images, size, rows, columns, fill) * brightness);
     if (salt > 0) {
       const u = saltRng.uniform();
       grey = u < salt / 2 ? 0 : u < salt ? 255 : grey;
@@ -88,8 +85,7 @@ export function reference(
     out.greys.push(grey);
     const [px, py] = [Math.round(x), Math.round(y)];
     const near = (v: number) => Math.abs(v - Math.floor(v) - 0.5) < 1e-3;
-    const inside = px >= 0 && px < to && py >= 0 && py < to;
-    const found = inside ? labelOf(labels, size, top + py * scale, left + px * scale, scale) : { label: 0, tie: false };
+    const found = labelOf(labels, size, top + py * scale, left + px * scale, scale);
     out.labels.push(found.label);
     out.ties.push(found.tie || near(x) || near(y));
   }
@@ -126,13 +122,13 @@ function span(low: number, high: number): number[] {
   return Array.from({ length: Math.ceil(high) - first }, (_, i) => first + i);
 }
 
-function pixel(plane: Uint8Array, size: number, y: number, x: number): number {
-  return y >= 0 && y < size && x >= 0 && x < size ? plane[y * size + x] : 0;
+function pixel(plane: Uint8Array, size: number, y: number, x: number, fill = 0): number {
+  return y >= 0 && y < size && x >= 0 && x < size ? plane[y * size + x] : fill;
 }
 
-function filter(plane: Uint8Array, size: number, rows: Weights, columns: Weights): number {
+function filter(plane: Uint8Array, size: number, rows: Weights, columns: Weights, fill: number): number {
   let sum = 0;
-  for (const [y, v] of rows) for (const [x, w] of columns) sum += v * w * pixel(plane, size, y, x);
+  for (const [y, v] of rows) for (const [x, w] of columns) sum += v * w * pixel(plane, size, y, x, fill);
   return sum;
 }
 
