@@ -16,8 +16,12 @@ npx vitest run --reporter=default --reporter=json --outputFile.json="bench/resul
 node dist/bench.js --samples 9 --json "bench/results/$name.json" || status=1
 node dist/bench.js --filter conv --tune 20 --json "bench/results/$name.tuned.json" || status=1
 node dist/bench.js --filter conv --precision high --tune 20 --json "bench/results/$name.f16.json" || status=1
-node dist/bench.js --peers pytorch --json "bench/results/$name.peers.json" || status=1
-python3 bench/peers/torch_kernels.py 9 > "bench/results/$name.torch.jsonl" || echo "PyTorch is not here; no comparison" >&2
+if python3 -c "import torch" 2>/dev/null; then
+  PYTHON=python3 node dist/bench.js --peers pytorch --json "bench/results/$name.peers.json" || status=1
+  python3 bench/peers/torch_kernels.py 9 > "bench/results/$name.torch.jsonl" || status=1
+else
+  echo "PyTorch is not here; no comparison" >&2
+fi
 node dist/bench-models.js --preset msalds --seconds 45 --json "bench/results/$name.models.json" || status=1
 node dist/train-kits.js --out "$(mktemp -d)/phantom" --progress lines 2>&1 | tee "bench/results/$name.phantom.txt" || status=1
 [ -n "${OUT:-}" ] && cp bench/results/"$name"* "$OUT"/

@@ -1,6 +1,6 @@
 // Timing: check first, warm up, then samples long enough for the clock; medians with their spread.
 
-import { once } from "../src/tune.ts";
+import { timeRuns } from "../src/tune.ts";
 
 export interface Timing {
   readonly medianMs: number;
@@ -17,11 +17,11 @@ export interface TimingOptions {
 
 /** Times `work`, which records kernel calls, from recording to the GPU being done. Milliseconds per repetition. */
 export async function time(work: () => void, { sampleMs = 60, samples = 7 }: TimingOptions = {}): Promise<Timing> {
-  await once(work, 1); // compiles
-  const warm = await once(work, 1);
+  await timeRuns(work, 1); // compiles
+  const warm = await timeRuns(work, 1);
   const repeats = Math.max(1, Math.min(200, Math.round(sampleMs / warm)));
   const results: number[] = [];
-  for (let i = 0; i < samples; i++) results.push((await once(work, repeats)) / repeats);
+  for (let i = 0; i < samples; i++) results.push((await timeRuns(work, repeats)) / repeats);
   results.sort((a, b) => a - b);
   return { medianMs: results[results.length >> 1], minMs: results[0], maxMs: results[results.length - 1], samples };
 }

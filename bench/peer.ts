@@ -25,7 +25,7 @@ export const PEERS: Readonly<Record<PeerName, PeerKind>> = {
   tfjs: { title: "TF.js WebGPU", file: "tfjs.mjs", args: ["webgpu"], packages: TFJS, onAdapter: true },
   "tfjs-wasm": { title: "TF.js Wasm", file: "tfjs.mjs", args: ["wasm"], packages: TFJS, onAdapter: false },
   jax: { title: "jax-js", file: "jax.mjs", packages: ["@jax-js/jax"], onAdapter: true },
-  pytorch: { title: "PyTorch CPU", file: "torch_peer.py", packages: [], onAdapter: false },
+  pytorch: { title: "PyTorch", file: "torch_peer.py", packages: [], onAdapter: false },
 };
 
 /** From dist/ as from bench/. */

@@ -155,15 +155,15 @@ const SAMPLE_MS = 20;
 
 /** The least of some samples, each as many runs as take about 20 ms. */
 async function timed(work: () => void): Promise<number> {
-  await once(work, 1); // compiles
-  const repeats = Math.max(1, Math.min(100, Math.round(SAMPLE_MS / (await once(work, 1)))));
+  await timeRuns(work, 1); // compiles
+  const repeats = Math.max(1, Math.min(100, Math.round(SAMPLE_MS / (await timeRuns(work, 1)))));
   let least = Infinity;
-  for (let i = 0; i < SAMPLES; i++) least = Math.min(least, (await once(work, repeats)) / repeats);
+  for (let i = 0; i < SAMPLES; i++) least = Math.min(least, (await timeRuns(work, repeats)) / repeats);
   return least;
 }
 
 /** Milliseconds from recording `work` that many times to the GPU being done. */
-export async function once(work: () => void, repeats: number): Promise<number> {
+export async function timeRuns(work: () => void, repeats: number): Promise<number> {
   const start = performance.now();
   await step(() => {
     for (let i = 0; i < repeats; i++) work();

@@ -2,10 +2,10 @@
 //
 //   y = act((x - mean) * scale + bias + residual)      act: none or relu
 //
-// x, y      [P, UNITS] V        P = N*C planes
-// residual  [P, UNITS] V        read where RESIDUAL
+// x, y      [P, units] V        P = N*C planes
+// residual  [P, units] V        read where RESIDUAL
 // saved     [C] or [P] vec4     per channel or per plane: mean, scale = rstd * weight, bias, rstd
-// grid      linear, T threads per plane, folded
+// grid      linear, `threads` threads per plane, folded
 // numerics  the mean is taken off first, so a large mean does not cancel against the shift
 // source    Ioffe and Szegedy 2015, arXiv:1502.03167; Wu and He 2018, arXiv:1803.08494
 // used by src/kernels/norm.ts

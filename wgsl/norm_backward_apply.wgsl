@@ -3,11 +3,11 @@
 //   dx = coef.x * g + coef.y * (x - mean) + coef.z
 //   g = dy, or with RELU dy where the forward output is above 0; dresidual = g
 //
-// x, dy, dx  [P, UNITS] V        P = N*C planes
-// output, dresidual  [P, UNITS] V     the forward output, and the gradient of what was added; touched where RESIDUAL
+// x, dy, dx  [P, units] V        P = N*C planes
+// output, dresidual  [P, units] V     the forward output, and the gradient of what was added; touched where RESIDUAL
 // saved      [C] or [P] vec4     per channel or per plane: mean, scale, bias, rstd as norm_apply.wgsl used them
 // coef       same length as saved, from *_norm_backward_finalise.wgsl
-// grid       linear, T threads per plane, folded
+// grid       linear, `threads` threads per plane, folded
 // numerics   f32; the mean is taken off x first
 // source     Ioffe and Szegedy 2015, arXiv:1502.03167; Wu and He 2018, arXiv:1803.08494
 // used by src/kernels/norm.ts

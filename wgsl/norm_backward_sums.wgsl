@@ -1,12 +1,12 @@
 // norm_backward_sums.wgsl: the two sums that every normalisation gradient needs, over slices of every (n, c) plane.
 //
-//   partial[p*T + t] = (sum g, sum g * (x - mean)) over the units t, t+T, t+2T, ... of plane p
+//   partial[plane*threads + t] = (sum g, sum g * (x - mean)) over the units t, t + threads, t + 2 threads, ... of a plane
 //   g = dy, or with RELU dy where the forward output is above 0
 //
-// x, dy     [P, UNITS] V        P = N*C planes
-// output    [P, UNITS] V        the forward output, read where RESIDUAL; otherwise it is computed from x
+// x, dy     [P, units] V        P = N*C planes
+// output    [P, units] V        the forward output, read where RESIDUAL; otherwise it is computed from x
 // saved     [C] or [P] vec4     per channel or per plane: mean, scale, bias, rstd as norm_apply.wgsl used them
-// partial   [P, T] vec2<f32>
+// partial   [P, threads] vec2<f32>
 // grid      linear, one thread per slice, folded
 // numerics  f32; the mean is taken off x first; each thread adds in order
 // source    Ioffe and Szegedy 2015, arXiv:1502.03167; Wu and He 2018, arXiv:1803.08494

@@ -1,9 +1,9 @@
 // norm_moments.wgsl: mean and sum of squared deviations of slices of every plane, the first pass of normalisations.
 //
-//   partial[p*T + t] = (mean, sum (x - mean)^2) over the units t, t+T, t+2T, ... of plane p
+//   partial[plane*threads + t] = (mean, sum (x - mean)^2) over the units t, t + threads, t + 2 threads, ... of a plane
 //
-// x         [P, UNITS] V          P = N*C planes of UNITS*LANES values
-// partial   [P, T] vec2<f32>
+// x         [P, units] V          P = N*C planes of units*LANES values
+// partial   [P, threads] vec2<f32>
 // grid      linear, one thread per slice, folded; neighbours read neighbouring units and no thread waits for another
 // numerics  Welford's update per lane, then the lanes are combined by Chan's rule: no cancellation for large means
 // source    Chan, Golub and LeVeque 1983, "Algorithms for Computing the Sample Variance"

@@ -35,18 +35,18 @@ const NEAR = 1e-3;   // of a pixel of the slice: what rounding may make of equal
 @group(0) @binding(4) var<storage, read_write> images: array<f32>;
 @group(0) @binding(5) var<storage, read_write> labels: array<i32>;
 
-fn outside(at: vec2i, size: u32) -> bool {
-  return any(at < vec2i(0)) || any(at >= vec2i(i32(size)));
+fn outside(at: vec2i) -> bool {
+  return any(at < vec2i(0)) || any(at >= vec2i(i32(FROM)));
 }
 
 fn grey(slice: u32, at: vec2i, fill: f32) -> f32 {
-  if (outside(at, FROM)) { return fill; }
+  if (outside(at)) { return fill; }
   let i = u32(at.y) * FROM + u32(at.x);
   return f32(extractBits(imageBytes[slice * WORDS + i / 4u], 8u * (i % 4u), 8u));
 }
 
 fn label(slice: u32, at: vec2i) -> u32 {
-  if (outside(at, FROM)) { return 0u; }
+  if (outside(at)) { return 0u; }
   let i = u32(at.y) * FROM + u32(at.x);
   return extractBits(labelBytes[slice * WORDS + i / 4u], 8u * (i % 4u), 8u);
 }

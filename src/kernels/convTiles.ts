@@ -139,12 +139,15 @@ const WORKGROUP_TILES: readonly WorkgroupTile[] = [
   { TM: 8, TN: 8, WY: 16, WX: 16, BK: 8 },
 ];
 
-/** Those that this adapter can run; for `rows` output channels small ones begin with a low, wide tile. */
+/** The rule's for a matrix of `rows` output channels: few get a low, wide tile. It runs on every adapter. */
+const ruleTile = (rows: number): WorkgroupTile => WORKGROUP_TILES[rows <= 16 ? 1 : 0];
+
+/** Those that this adapter can run, the rule's first. */
 function workgroupTiles(rows: number): WorkgroupTile[] {
   const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: bytes } = gpu().info.limits;
   const fits = ({ TM, TN, WY, WX, BK }: WorkgroupTile) =>
     WX * WY <= threads && 4 * BK * (TM * WY + TN * WX + 2) + 1024 <= bytes;
-  const rule = WORKGROUP_TILES[rows <= 16 ? 1 : 0];
+  const rule = ruleTile(rows);
   return [rule, ...WORKGROUP_TILES.filter((t) => t !== rule && fits(t))];
 }
 
@@ -178,5 +181,5 @@ export function gradChoices(s: ConvShape): GradChoice[] {
 
 /** The workgroup kernel with its rule's tile: it runs everywhere and has no cleverness, so others are checked against it. */
 export function plainChoice(rows: number): { readonly kernel: "tiled"; readonly tile: WorkgroupTile } {
-  return { kernel: "tiled", tile: WORKGROUP_TILES[rows <= 16 ? 1 : 0] };
+  return { kernel: "tiled", tile: ruleTile(rows) };
 }

@@ -102,10 +102,10 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   network.setTraining(true);
   const opened = await uploadSlices(source, [...new Set([...slices, ...validation])]);
   const prepare = () => network.prepare(order(0)[0].length, opened);
-  const memory = await prepare();
+  let memory = await prepare();
   if (job.tune > 0) {
     const { measured, changed, left } = await tune({ seconds: job.tune });
-    await prepare(); // with the kernels chosen
+    memory = await prepare(); // with the kernels chosen
     const rest = left > 0 ? `; ${left} more did not fit into ${job.tune} s` : "";
     progress.log(`${name}: measured kernels for ${measured} shapes, ${changed} run faster now${rest}`);
   }
