@@ -31,7 +31,7 @@ const command = new Command("bench")
   .option("--samples <n>", "timed samples per case", "7")
   .option("--json <file>", "write the results as JSON")
   .option("--check", "name the cases that are slower than in the last run recorded for this adapter")
-  .option("--tune [seconds]", "first measure which kernels are fastest, at most that long per case (30)")
+  .option("--tune [seconds]", "first measure which kernels are fastest, for about that long per case (30)")
   .addOption(
     new Option("--precision <name>", "how exactly convolutions and matrix products multiply").choices([
       "highest",

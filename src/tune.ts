@@ -68,7 +68,7 @@ function textHash(kernels: readonly KernelName[]): string {
 }
 
 export interface TuneOptions {
-  /** Seconds after which no further candidate is begun. Default 60. */
+  /** Seconds after which no further shape is begun; one may take long where compiling does. Default 60. */
   seconds?: number;
   /** Told of each shape: what was chosen and what it gains. */
   log?: (line: string) => void;
@@ -102,8 +102,8 @@ export async function tune({ seconds = 60, log = () => {} }: TuneOptions = {}): 
   let [measured, changed] = [0, 0];
   const wanted = wishesOf(g);
   for (const [key, wish] of [...wanted]) {
-    const times = await measure(wish, end);
-    if (!times) break;
+    if (performance.now() > end) break;
+    const times = await measure(wish);
     const [rule, best] = [times[0], times.reduce((a, b) => (b.ms < a.ms ? b : a))];
     const taken = best.ms < (1 - GAIN) * rule.ms ? best : rule;
     g.choices.entries.set(key, { choice: taken.candidate, ms: taken.ms, ruleMs: rule.ms });
@@ -125,15 +125,14 @@ interface Timed {
   readonly ms: number;
 }
 
-/** Milliseconds of every candidate that is right, the rule's first; null if the time is over. */
-async function measure({ tunable, shape }: Wish, end: number): Promise<Timed[] | null> {
+/** Milliseconds of every candidate that is right, the rule's first. */
+async function measure({ tunable, shape }: Wish): Promise<Timed[]> {
   const candidates = tunable.candidates(shape);
   const inputs = tunable.inputs(shape);
   const values = async (choice: unknown) => (await step(() => tunable.run(choice, shape, inputs))).read();
   const expected = await values(tunable.plain(shape));
   const times: Timed[] = [];
   for (const [i, candidate] of candidates.entries()) {
-    if (performance.now() > end) return null;
     if (i > 0 && difference(await values(candidate), expected) > tunable.tolerance(candidate)) continue;
     times.push({ candidate, ms: await timed(() => tunable.run(candidate, shape, inputs)) });
   }

@@ -148,7 +148,7 @@ function commandLine(): Command {
     .option("--tumor-rule <rule>", "voxels (as the paper), or lesions: all of a mass in which any tumor is found")
     .option("--coarse-masks <use>", "regions (as the paper), or join: kidney and masses are what either network finds")
     .option("--png", "also write every slice as PNG into the cache")
-    .option("--tune [seconds]", "first measure which kernels are fastest here, at most that long per network", seconds)
+    .option("--tune [seconds]", "first measure which kernels are fastest here, for about that long per network", seconds)
     .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
     .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")
     .option("--json", "print metrics.json's content as the last line of standard output")

@@ -107,7 +107,7 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
     const { measured, changed, left } = await tune({ seconds: job.tune });
     memory = await prepare(); // with the kernels chosen
     const rest = left > 0 ? `; ${left} more did not fit into ${job.tune} s` : "";
-    progress.log(`${name}: measured kernels for ${measured} shapes, ${changed} run faster now${rest}`);
+    progress.log(`${name}: kernels measured for ${measured} of the shapes, ${changed} of them faster now${rest}`);
   }
   progress.log(describeMemory(name, memory, opened));
   let best = { epoch: -1, validationLoss: Infinity };
