@@ -23,6 +23,7 @@ else
   echo "PyTorch is not here; no comparison" >&2
 fi
 node dist/bench-models.js --preset msalds --seconds 45 --json "bench/results/$name.models.json" || status=1
+node dist/bench-models.js --preset msalds --precision f16 --seconds 45 --json "bench/results/$name.models-f16.json" || status=1
 node dist/train-kits.js --out "$(mktemp -d)/phantom" --progress lines 2>&1 | tee "bench/results/$name.phantom.txt" || status=1
 [ -n "${OUT:-}" ] && cp bench/results/"$name"* "$OUT"/
 exit $status

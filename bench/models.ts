@@ -4,8 +4,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
-import { Command } from "commander";
-import { Rng, close, init, type PlanMemory } from "../src/index.ts";
+import { Command, Option } from "commander";
+import { Rng, close, hasF16, init, setMatmulPrecision, type PlanMemory } from "../src/index.ts";
 import { gpu } from "../src/gpu/device.ts";
 import { startProfile, stopProfile, type KernelTime } from "../src/gpu/profile.ts";
 import { uploadSlices, type Batch } from "../src/kits/batch.ts";
@@ -29,6 +29,7 @@ const command = new Command("bench:models")
   .option("--discriminator-width <n>", "channels of the discriminators' first level", Number)
   .option("--size <n>", "rows and columns", Number)
   .option("--batch <n>", "slices per step", Number)
+  .addOption(new Option("--precision <name>", "of activations").choices(["f32", "f16"]))
   .option("--recompute", "compute blocks again for the gradient")
   .option("--timeline", "also the time of one step by kernel, from the GPU's timestamps")
   .option("--seconds <n>", "time to spend on each after the first step", Number, 60)
@@ -43,6 +44,7 @@ interface Options {
   discriminatorWidth?: number;
   size?: number;
   batch?: number;
+  precision?: "f32" | "f16";
   recompute?: true;
   timeline?: true;
   seconds: number;
@@ -62,7 +64,11 @@ async function main({ models, preset, seconds, timeline, adapter, json, ...chang
     throw new Error(`--models must be some of ${Object.keys(MODELS).join(", ")}, got ${unknown}`);
   const info = await init(adapter ? { adapter } : {});
   const from = preset ?? (info.software ? "demo" : "msalds");
-  console.log(`${info.name} (${info.driver}), preset ${from}`);
+  console.log(`${info.name} (${info.driver}), preset ${from}${changes.precision ? `, ${changes.precision}` : ""}`);
+  if (changes.precision === "f16") {
+    if (!hasF16()) throw new Error("--precision f16: this adapter has no shader-f16");
+    setMatmulPrecision("high");
+  }
   const rows: Measured[] = [];
   for (const name of names) {
     const { coarse, kidney } = presetOptions(from);

@@ -6,7 +6,7 @@ import { linearGrid } from "./gpu/grid.ts";
 import { launch } from "./gpu/program.ts";
 import { keepGradient, madeHere } from "./scope.ts";
 import { sameShape, showShape } from "./shape.ts";
-import { empty, ones, type Tensor } from "./tensor.ts";
+import { converted, emptyFrom, ones, type Tensor } from "./tensor.ts";
 
 /** Given the gradient of the output, the gradients of the inputs; `needs` says which are wanted, others may be null. */
 export type Backward = (dy: Tensor, needs: readonly boolean[]) => readonly (Tensor | null)[];
@@ -85,13 +85,14 @@ function spread(node: Node, grad: Tensor, grads: Map<Tensor, Tensor>): void {
     const g = results[i];
     if (!needs[i] || !g) return;
     const before = grads.get(input);
-    grads.set(input, before ? accumulate(before, g) : g);
+    const fitting = g.dtype === input.dtype ? g : converted(g, input.dtype);
+    grads.set(input, before ? accumulate(before, fitting) : fitting);
   });
 }
 
 /** a + b, for gradients that meet. */
 function accumulate(a: Tensor, b: Tensor): Tensor {
-  const y = empty(a.shape);
+  const y = emptyFrom(a.shape, a, b);
   launch("accumulate", { buffers: { a, b, y }, grid: linearGrid(Math.ceil(y.size / 4), 64), flops: y.size });
   return y;
 }

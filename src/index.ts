@@ -6,7 +6,7 @@ export { step, keep, flush } from "./scope.ts";
 export { compile, type CompiledStep, type CompileOptions, type StepInputs } from "./compile.ts";
 export type { PlanMemory } from "./gpu/plan.ts";
 export { tune, type TuneOptions, type TuneResult } from "./tune.ts";
-export { Tensor, tensor, hostTensor, empty, full, zeros, ones, arange } from "./tensor.ts";
+export { Tensor, tensor, hostTensor, empty, full, zeros, ones, arange, hasF16 } from "./tensor.ts";
 export type { Dtype, HostTensor, NestedNumbers, TensorOptions } from "./tensor.ts";
 export type { Shape } from "./shape.ts";
 export { record, backward, noGrad, type Backward } from "./autograd.ts";

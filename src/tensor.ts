@@ -1,7 +1,8 @@
 // A tensor: a shape, a dtype and a storage. No mathematics here; operations are functions in kernels/.
 
 import type { Node } from "./autograd.ts";
-import { GpuError, OptionError, ShapeError } from "./errors.ts";
+import { AdapterError, GpuError, OptionError, ShapeError } from "./errors.ts";
+import { gpu } from "./gpu/device.ts";
 import { linearGrid } from "./gpu/grid.ts";
 import { launch, upload, type HostData } from "./gpu/program.ts";
 import { readStorage } from "./gpu/read.ts";
@@ -9,10 +10,13 @@ import { Storage } from "./gpu/storage.ts";
 import { flush, own } from "./scope.ts";
 import { checkShape, showShape, sizeOf, type Shape } from "./shape.ts";
 
-/** Element types: 32-bit floats, signed and unsigned integers. */
-export type Dtype = "f32" | "i32" | "u32";
+/**
+ * Element types: 32-bit floats, signed and unsigned integers, and 16-bit floats, which halve memory: kernels compute with
+ * f32 and round what they store. On the host f16 tensors are Float32Arrays.
+ */
+export type Dtype = "f32" | "f16" | "i32" | "u32";
 
-const ARRAYS = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
+const ARRAYS = { f32: Float32Array, f16: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
 
 /** A tensor's values on the host, row-major. */
 export interface HostTensor {
@@ -58,6 +62,7 @@ export class Tensor {
       throw new GpuError(
         `read: this tensor ${showShape(this.shape)} was never computed; an earlier error stopped its program`,
       );
+    if (this.dtype === "f16") return converted(this, "f32").read();
     return new ARRAYS[this.dtype](await readStorage(this.storage));
   }
 
@@ -78,12 +83,50 @@ export class Tensor {
   }
 }
 
-/** A tensor without values: the kernel launched next must write every element. */
+/**
+ * A tensor without values: the kernel launched next must write every element. Throws AdapterError for f16 where the
+ * adapter lacks it, ShapeError for f16 with an odd number of elements.
+ */
 export function empty(shape: Shape, dtype: Dtype = "f32"): Tensor {
   checkShape("empty", shape);
-  const storage = new Storage(4 * sizeOf(shape));
+  const half = dtype === "f16";
+  if (half) checkHalf(shape);
+  const storage = new Storage((half ? 2 : 4) * sizeOf(shape), half);
   own(storage);
   return new Tensor([...shape], dtype, storage);
+}
+
+/** True where the adapter takes f16 tensors (WebGPU's feature shader-f16). */
+export function hasF16(): boolean {
+  return gpu().info.features.has("shader-f16");
+}
+
+/** Buffers are bound in multiples of 4 bytes, and kernels tell counts from what is bound. */
+function checkHalf(shape: Shape): void {
+  if (!hasF16()) throw new AdapterError("f16: this adapter has no shader-f16; use f32");
+  if (sizeOf(shape) % 2 !== 0)
+    throw new ShapeError(`f16: a tensor must have an even number of elements, got ${showShape(shape)}; use f32`);
+}
+
+/**
+ * A tensor without values for what is computed from `inputs`: f16 where all of them are, those without dimensions left
+ * out, and its size is even; else f32.
+ */
+export function emptyFrom(shape: Shape, ...inputs: Tensor[]): Tensor {
+  const counted = inputs.filter((t) => t.shape.length > 0);
+  const half = counted.length > 0 && counted.every((t) => t.dtype === "f16") && sizeOf(shape) % 2 === 0;
+  return empty(shape, half ? "f16" : "f32");
+}
+
+/** The same numbers in another dtype, without a gradient. */
+export function converted(x: Tensor, dtype: Dtype): Tensor {
+  const y = empty(x.shape, dtype);
+  launch("cast", {
+    consts: { FROM: x.dtype, TO: dtype },
+    buffers: { x, y },
+    grid: linearGrid(Math.ceil(x.size / 4), 64),
+  });
+  return y;
 }
 
 /** A number, or arrays in arrays of equal lengths: the nesting is the shape. */
@@ -120,9 +163,9 @@ export function tensor(
 
 /** A tensor whose values `data` supplies at each run of the program it is recorded in: for what changes every step. */
 export function hostTensor(shape: Shape, dtype: Dtype, data: () => HostData): Tensor {
-  const t = empty(shape, dtype);
+  const t = empty(shape, dtype === "f16" ? "f32" : dtype);
   upload(t.storage, data);
-  return t;
+  return dtype === "f16" ? converted(t, dtype) : t;
 }
 
 function isTyped(data: NestedNumbers | HostData): data is HostData {
@@ -155,7 +198,7 @@ export function full(
 }
 
 function fillValue(value: number, dtype: Dtype): string {
-  return dtype === "f32" ? `${dtype}(${Math.fround(value)})` : `${dtype}(${Math.trunc(value)})`;
+  return `${dtype}(${dtype === "f32" || dtype === "f16" ? Math.fround(value) : Math.trunc(value)})`;
 }
 
 /** Zeros of a shape. */

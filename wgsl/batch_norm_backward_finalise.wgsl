@@ -14,12 +14,12 @@
 // used by src/kernels/norm.ts
 const TRAINING: bool = true;
 const WG: u32 = 64;        // threads per workgroup
-const_assert (WG & (WG - 1)) == 0;   // the tree halves WG
 
 struct Planes {
   size: u32,       // values per plane
   slices: u32,     // per plane
   channels: u32,
+  half: u32,       // of the threads that have a sum, rounded up; a number from outside keeps the tree a loop: little code
 }
 
 @group(0) @binding(0) var<storage, read> partial: array<vec2<f32>>;
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var sums = vec2<f32>(0.0);
   for (var i = t; i < slices; i += WG) { sums += partial[((i / p.slices) * p.channels + c) * p.slices + i % p.slices]; }
   sh_sums[t] = sums;
-  for (var half = WG / 2; half > 0; half /= 2) {
+  for (var half = p.half; half > 0; half /= 2) {
     workgroupBarrier();
     if (t < half) { sh_sums[t] += sh_sums[t + half]; }
   }

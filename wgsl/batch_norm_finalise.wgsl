@@ -19,12 +19,12 @@ const TRACK: bool = true;  // update the running statistics
 const HAS_WEIGHT: bool = true;
 const HAS_BIAS: bool = true;
 const WG: u32 = 64;        // threads per workgroup
-const_assert (WG & (WG - 1)) == 0;   // the tree halves WG
 
 struct Planes {
   units: u32,      // per plane
   slices: u32,     // per plane
   channels: u32,
+  half: u32,       // of the threads that have a sum, rounded up; a number from outside keeps the tree a loop: little code
 }
 
 @group(0) @binding(0) var<storage, read> partial: array<vec2<f32>>;
@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     m = join(m, Moments(f32((p.units - slice + p.slices - 1) / p.slices * LANES), part.x, part.y));
   }
   sh_part[t] = m;
-  for (var half = WG / 2; half > 0; half /= 2) {
+  for (var half = p.half; half > 0; half /= 2) {
     workgroupBarrier();
     if (t < half) { sh_part[t] = join(sh_part[t], sh_part[t + half]); }
   }

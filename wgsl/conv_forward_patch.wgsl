@@ -3,7 +3,7 @@
 //   y[n,co,o] = bias[co] + sum over ci, k of  w[co,ci,k] * x[n,ci,o * S - P + k * DIL]   per axis
 //
 // x, y      [N, groups*cin, id, ih, iw], [N, groups*cout, od, oh, ow] f32; taps outside x add nothing
-// w         packed by conv_pack_weights.wgsl with PACK = SG: [groups][blocks][K][cin][SG]
+// w         packed by conv_pack_taps.wgsl with PACK = SG, so that a lane loads four of its weights at once
 // bias      [groups*cout], read when biased = 1
 // method    lanes hold SG output channels; a thread keeps the sums of TC channel vectors x a patch of PY x PX pixels. Per
 //           input channel the pixels below the patch are loaded once, SG at a time, and spread to the taps that use them
@@ -34,13 +34,14 @@ struct Geometry {
 }
 
 const TAPS: u32 = KH * KW;                            // of one depth
+const FOURS: u32 = (TC * TAPS + 3) / 4;               // of a lane's weights
 const ROWS: u32 = (PY - 1) * SH + (KH - 1) * DH + 1;  // of the input below a patch
 const COLUMNS: u32 = (PX - 1) * SW + (KW - 1) * DW + 1;
 const VECTORS: u32 = (ROWS * COLUMNS + SG - 1) / SG;
 const_assert SG == 4 || SG == 8;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<f32>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 var<immediate> s: Geometry;
@@ -73,7 +74,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let od = at / (across * down) % s.od;
   let n = at / (across * down * s.od);
   let columns = (blocks + TC - 1) / TC;
-  let block = id.z % columns * TC;
+  let tile = id.z % columns;
+  let block = tile * TC;
   let g = id.z / columns;
 
   // The pixels below the patch, row after row: where this lane finds its one of each vector.
@@ -90,12 +92,10 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   for (var kd = 0u; kd < s.kd; kd++) {
     let d = od * s.sd + kd * s.dd - u32(s.pad_d);
     for (var ci = 0u; ci < s.cin; ci++) {
-      var weights: array<f32, TC * TAPS>;
-      for (var t = 0u; t < TC; t++) {  // @unroll
-        let packed = ((g * blocks + min(block + t, blocks - 1)) * s.kd + kd) * TAPS;
-        for (var k = 0u; k < TAPS; k++) {  // @unroll
-          weights[t * TAPS + k] = w[((packed + k) * s.cin + ci) * SG + lane];
-        }
+      let packed = ((((g * columns + tile) * s.kd + kd) * s.cin + ci) * SG + lane) * FOURS;
+      var weights: array<vec4f, FOURS>;
+      for (var v = 0u; v < FOURS; v++) {  // @unroll
+        weights[v] = w[packed + v];
       }
       let plane = (((n * s.groups + g) * s.cin + ci) * s.id + min(d, s.id - 1)) * (s.ih * s.iw);
       var values: array<f32, VECTORS>;
@@ -113,7 +113,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
               for (var ox = 0u; ox < PX; ox++) {  // @unroll
                 let i = (t * PY + oy) * PX + ox;
                 let pixel = pixels[(oy * SH + kh * DH) * COLUMNS + ox * SW + kw * DW];
-                sums[i] = fma(weights[(t * KH + kh) * KW + kw], pixel, sums[i]);
+                let k = (t * KH + kh) * KW + kw;
+                sums[i] = fma(weights[k / 4][k % 4], pixel, sums[i]);
               }
             }
           }

@@ -2,12 +2,11 @@
 //
 //   dw[split,co,ci,k] = sum over the pixels o of one split of  dy[n,co,o] * x[n,ci, o * S - P + k * DIL]
 //
-// x, dy     [N, groups*cin, id, ih, iw], [N, groups*cout, od, oh, ow] f32
-//           PACKED = 1: dy by conv_pack_channels.wgsl with PACK = SG, [N, groups, blocks, od, oh, ow, SG]. Lanes along
-//           channels then read one place, not SG planes, which at power-of-two sizes compete for the same cache lines.
+// x, dy     [N, groups*cin, id, ih, iw], [N, groups*cout, od, oh, row] f32; rows of dy are filled up with zeros to whole
+//           vectors of four, so that a lane loads four pixels of its channel at once
 // dw        [splits, groups*cout, cin, K] f32, summed over splits by conv_reduce.wgsl
 // method    lanes hold SG output channels; a thread keeps the sums of TC channel vectors x CB input channels x the taps of
-//           one depth. It goes over patches of PY x PX pixels: dy is loaded with lanes along co, the pixels of x below the
+//           one depth. It goes over patches of PY x PX pixels: dy is loaded with lanes along co, four pixels at a time, the pixels of x below the
 //           patch once for all taps, SG at a time, and each is spread to the taps that use it
 // grid      [tiles of (co, ci, kd), folded over x and y] x [splits]; a split is a range of all patches
 // numerics  f32; every split adds its pixels in one order, so the bits repeat
@@ -18,7 +17,7 @@ enable subgroups;
 const SG: u32 = 8;         // lanes of a subgroup
 const TC: u32 = 1;         // vectors of output channels per thread
 const CB: u32 = 4;         // input channels per thread
-const PX: u32 = 8;         // pixels of a patch along a row
+const PX: u32 = 8;         // pixels of a patch along a row, a multiple of 4
 const PY: u32 = 2;         // rows of a patch
 const KH: u32 = 3;
 const KW: u32 = 3;
@@ -26,7 +25,6 @@ const SH: u32 = 1;         // stride
 const SW: u32 = 1;
 const DH: u32 = 1;         // dilation
 const DW: u32 = 1;
-const PACKED: u32 = 0;
 
 struct Geometry {
   groups: u32, cin: u32, cout: u32,   // channels per group
@@ -41,9 +39,10 @@ const ROWS: u32 = (PY - 1) * SH + (KH - 1) * DH + 1;  // of the input below a pa
 const COLUMNS: u32 = (PX - 1) * SW + (KW - 1) * DW + 1;
 const VECTORS: u32 = (ROWS * COLUMNS + SG - 1) / SG;
 const_assert SG == 4 || SG == 8;
+const_assert PX % 4 == 0;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dw: array<f32>;
 var<immediate> s: Geometry;
 
@@ -75,7 +74,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let g = min(group, s.groups - 1);   // threads past the end repeat the last group and store nothing
 
   let plane = s.ih * s.iw;
-  let pixels = s.od * s.oh * s.ow;
+  let row = (s.ow + 3) / 4;   // vectors
   let across = (s.ow + PX - 1) / PX;
   let down = (s.oh + PY - 1) / PY;
   let patches = arrayLength(&x) / (s.groups * s.cin * s.id * plane) * (s.od * down * across);
@@ -90,17 +89,15 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     let n = at / (across * down * s.od);
     let d = od * s.sd + kd * s.dd - u32(s.pad_d);   // negative positions wrap to huge ones
 
-    var grads: array<f32, TC * PY * PX>;
+    var grads: array<vec4f, TC * PY * PX / 4>;
     for (var t = 0u; t < TC; t++) {  // @unroll
       let co = min((block + t) * SG + lane, s.cout - 1);
-      let channel = ((n * s.groups + g) * s.cout + co) * pixels;
-      let packed = ((n * s.groups + g) * blocks + min(block + t, blocks - 1)) * pixels;
+      let channel = (((n * s.groups + g) * s.cout + co) * s.od + od) * s.oh * row;
       for (var oy = 0u; oy < PY; oy++) {  // @unroll
-        for (var ox = 0u; ox < PX; ox++) {  // @unroll
-          let inside = top + oy < s.oh && left + ox < s.ow;
-          let pixel = select(0u, (od * s.oh + top + oy) * s.ow + left + ox, inside);
-          let value = dy[select(channel + pixel, (packed + pixel) * SG + lane, PACKED == 1)];
-          grads[(t * PY + oy) * PX + ox] = select(0.0, value, inside);
+        for (var v = 0u; v < PX / 4; v++) {  // @unroll
+          let inside = top + oy < s.oh && left / 4 + v < row;
+          let at = select(0u, channel + (top + oy) * row + left / 4 + v, inside);
+          grads[(t * PY + oy) * (PX / 4) + v] = select(vec4f(0.0), dy[at], inside);
         }
       }
     }
@@ -131,7 +128,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
               for (var ox = 0u; ox < PX; ox++) {  // @unroll
                 let i = (t * CB + b) * TAPS + kh * KW + kw;
                 let pixel = below[(oy * SH + kh * DH) * COLUMNS + ox * SW + kw * DW];
-                sums[i] = fma(grads[(t * PY + oy) * PX + ox], pixel, sums[i]);
+                let grad = grads[((t * PY + oy) * PX + ox) / 4][ox % 4];
+                sums[i] = fma(grad, pixel, sums[i]);
               }
             }
           }

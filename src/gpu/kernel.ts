@@ -5,6 +5,7 @@ import type { AdapterInfo } from "./adapter.ts";
 import { kernels } from "./kernels.gen.ts";
 import { KernelError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
+import { storeAsHalf } from "./half.ts";
 import { unroll } from "./unroll.ts";
 
 export type KernelName = keyof typeof kernels;
@@ -65,8 +66,8 @@ const IMMEDIATE = /^var<immediate>\s+(\w+)\s*:\s*(\w+);/m;
 
 /**
  * The kernel's text with the values of the named consts replaced and its marked loops unrolled (compilers give up on large
- * ones); `enable f16;` goes where no alias is f16; everything else, line numbers included, stays. Immediates given as a
- * const of that name (where the adapter has none) become a const struct.
+ * ones); everything else, line numbers included, stays. Immediates given as a const of that name (where the adapter has
+ * none) become a const struct; the buffers named in HALF hold f16.
  */
 export function specialise(kernel: KernelName, consts: Consts): string {
   const { code, consts: known } = source(kernel);
@@ -79,25 +80,33 @@ export function specialise(kernel: KernelName, consts: Consts): string {
       );
       continue;
     }
+    if (name === HALF) continue;
     const type = known[name];
     if (type === undefined)
       throw new KernelError(`${kernel}.wgsl has no const ${name}; it has ${Object.keys(known).join(", ")}`);
     const line = new RegExp(`^((?:const|alias)\\s+${name}\\s*(?::\\s*\\w+)?\\s*=\\s*)[^;]+;`, "m");
     text = text.replace(line, (_, head: string) => `${head}${literal(kernel, name, type, value)};`);
   }
-  return unroll(withoutUnusedF16(text));
+  const half = String(consts[HALF] ?? "").split(",");
+  const stored = storeAsHalf(
+    kernel,
+    text,
+    bindingsOf(kernel).filter(({ name }) => half.includes(name)),
+  );
+  return unroll(enableF16(stored));
 }
 
-/**
- * A kernel whose element type is an alias begins with `enable f16;`, so that its file is valid whatever the alias says;
- * where no alias is f16 the directive goes, because adapters without f16 refuse it.
- */
-function withoutUnusedF16(text: string): string {
-  return /^alias\s+\w+\s*=\s*f16;/m.test(text) ? text : text.replace(/^enable f16;/m, "");
+/** With `enable f16;` just where the code needs it: adapters without f16 refuse the directive. */
+function enableF16(text: string): string {
+  const without = text.replace(/^enable f16;/m, "");
+  return /\bf16\b/.test(without.replace(/\/\/.*/g, "")) ? `enable f16; ${without}` : without;
 }
 
 /** The name under which the consts of a call carry its immediates where the adapter takes none. */
 export const IMMEDIATES = "immediates";
+
+/** The name under which they carry the names of the buffers that hold f16, joined by commas. */
+export const HALF = "half";
 
 export function pipelineKey(kernel: string, consts: Consts): string {
   let key = kernel;

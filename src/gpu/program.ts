@@ -7,6 +7,7 @@ import { gpu, throwFault, type Gpu } from "./device.ts";
 import { MAX_WORKGROUPS, type Grid } from "./grid.ts";
 import {
   bindingsOf,
+  HALF,
   IMMEDIATES,
   immediatesOf,
   pipelineKey,
@@ -90,10 +91,6 @@ export function launch<K extends KernelName>(
     return value!;
   });
   const direct = numbers.length > 0 && gpu().info.immediates;
-  const given: Consts = {
-    ...(consts as Consts),
-    ...(numbers.length > 0 && !direct && { [IMMEDIATES]: numbers.join(", ") }),
-  };
   const limit = gpu().info.limits.maxStorageBufferBindingSize;
   if (!grid.every((n) => Number.isInteger(n) && n > 0 && n <= MAX_WORKGROUPS)) {
     throw new KernelError(`${kernel}: a grid axis takes 1 to ${MAX_WORKGROUPS} workgroups, got [${grid}]`);
@@ -113,6 +110,12 @@ export function launch<K extends KernelName>(
     }
     return storage;
   });
+  const half = bindingsOf(kernel).filter((_, i) => bound[i].half);
+  const given: Consts = {
+    ...(consts as Consts),
+    ...(numbers.length > 0 && !direct && { [IMMEDIATES]: numbers.join(", ") }),
+    ...(half.length > 0 && { [HALF]: half.map(({ name }) => name).join(",") }),
+  };
   recording.calls.push({
     ...{ kernel, key: pipelineKey(kernel, given), consts: given },
     ...{ immediates: direct ? Uint32Array.from(numbers) : null, buffers: bound, grid, flops },
@@ -281,7 +284,8 @@ export function createBindGroup(g: Gpu, call: KernelCall, bufferOf: (storage: St
   const entries = bindingsOf(call.kernel).map((b, binding) => {
     const storage = call.buffers[binding];
     // arrayLength follows the bound size: exact for scalars, up to the next vector for vec4 (buffers are padded).
-    const size = b.element.startsWith("vec4") ? Math.ceil(storage.bytes / 16) * 16 : storage.bytes;
+    const vector = storage.half ? 8 : 16;
+    const size = b.element.startsWith("vec4") ? Math.ceil(storage.bytes / vector) * vector : storage.bytes;
     return { binding, resource: { buffer: bufferOf(storage).gpu, size } };
   });
   return g.device.createBindGroup({ label: call.kernel, layout: g.pipelines.layout(call.kernel).group, entries });

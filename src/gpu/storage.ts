@@ -14,8 +14,11 @@ export class Storage {
   buffer: Buffer | null = null;
   /** The storage ended with its step; reading it is an error. */
   released = false;
+  /** It holds f16; kernels compute with f32 all the same (half.ts). */
+  readonly half: boolean;
 
-  constructor(bytes: number) {
+  constructor(bytes: number, half = false) {
     this.bytes = bytes;
+    this.half = half;
   }
 }

@@ -5,7 +5,7 @@ import { ShapeError } from "../errors.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, stridesOf, type Shape } from "../shape.ts";
-import { empty, hostTensor, type Tensor } from "../tensor.ts";
+import { emptyFrom, hostTensor, type Tensor } from "../tensor.ts";
 
 /** In the order of the cases in binary.wgsl. */
 export const OPS = [
@@ -57,7 +57,7 @@ export function scalar(value: number): Tensor {
 
 /** f(a, b) of shape `shape`, to which both broadcast. */
 export function callBinary(op: BinaryOp, a: View, b: View, shape: Shape): Tensor {
-  const y = empty(shape);
+  const y = emptyFrom(shape, a.tensor, b.tensor);
   const consts = { OP: OPS.indexOf(op), ...layoutConsts(op, shape, { A: a.shape, B: b.shape }) };
   launch("binary", { consts, buffers: { a: a.tensor, b: b.tensor, y }, grid: vec4Grid(y.size), flops: y.size });
   return y;
@@ -65,7 +65,7 @@ export function callBinary(op: BinaryOp, a: View, b: View, shape: Shape): Tensor
 
 /** slope(a, b) * dy, of dy's shape. */
 export function callSlope(slope: BinarySlope, a: View, b: View, dy: Tensor): Tensor {
-  const g = empty(dy.shape);
+  const g = emptyFrom(dy.shape, dy);
   const consts = { OP: SLOPES.indexOf(slope), ...layoutConsts(slope, dy.shape, { A: a.shape, B: b.shape }) };
   const buffers = { a: a.tensor, b: b.tensor, dy, g };
   launch("binary_backward", { consts, buffers, grid: vec4Grid(g.size), flops: 3 * g.size });
@@ -74,7 +74,7 @@ export function callSlope(slope: BinarySlope, a: View, b: View, dy: Tensor): Ten
 
 /** a where cond is not 0, else b; of shape `shape`, to which all three broadcast. */
 export function callWhere(cond: Tensor, a: Tensor, b: Tensor, shape: Shape): Tensor {
-  const y = empty(shape);
+  const y = emptyFrom(shape, a, b);
   const consts = layoutConsts("where", shape, { C: cond.shape, A: a.shape, B: b.shape });
   launch("where", { consts, buffers: { cond, a, b, y }, grid: vec4Grid(y.size) });
   return y;

@@ -3,7 +3,9 @@
 import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { axisConsts, ceilDiv } from "./axes.ts";
-import type { Tensor } from "../tensor.ts";
+import { noGrad } from "../autograd.ts";
+import { empty, type Tensor } from "../tensor.ts";
+import { pad } from "./pad.ts";
 import type { ConvShape } from "./convShape.ts";
 
 /** Channels side by side in the lanes of a subgroup. */
@@ -16,8 +18,10 @@ export interface Patch {
   readonly PY: number;
 }
 
-/** At most 64 sums: twice as many need up to 45 % fewer instructions but take twice as long to compile (5 s). */
 const PATCHES: readonly Patch[] = [
+  { TC: 4, PX: 8, PY: 8 },
+  { TC: 2, PX: 8, PY: 8 },
+  { TC: 4, PX: 8, PY: 4 },
   { TC: 1, PX: 8, PY: 8 },
   { TC: 2, PX: 8, PY: 4 },
   { TC: 4, PX: 8, PY: 2 },
@@ -26,8 +30,11 @@ const PATCHES: readonly Patch[] = [
   { TC: 1, PX: 4, PY: 4 },
 ];
 
-/** Products of vectors in a thread's inner loop at most, for the sake of compile time: about 4 ms each. */
-const MOST_PRODUCTS = 640;
+/** Products of vectors in a thread's inner loop at most, for the sake of compile time: about 1.5 ms each. */
+const MOST_PRODUCTS = 1280;
+
+/** The same where the autotuner has measured that it pays. */
+const MOST_TUNED = 2560;
 
 /** The same for the smallest patch, which large filters take. */
 const MOST_OF_SMALLEST = 1024;
@@ -37,27 +44,34 @@ export function isPatchable({ kernel }: ConvShape): boolean {
   return 16 * kernel[1] * kernel[2] <= MOST_OF_SMALLEST;
 }
 
-/** Those of `tiles`, the smallest last, whose `products` compile fast enough: at least the last. */
-function compiling<T>(tiles: readonly T[], products: (tile: T) => number): T[] {
-  const fitting = tiles.filter((tile) => products(tile) <= MOST_PRODUCTS);
-  return fitting.length > 0 ? fitting : tiles.slice(-1);
-}
+/** Machine instructions of 8 lanes, counted on lavapipe: loading a value each (lanes and bounds are checked one by one), loading four each, a product, a turn of the loop. */
+const COST = { load: 112, loadFour: 250, product: 2.5, turn: 100 };
 
 /**
- * Patches that compile fast enough, least work first. Of the machine instructions, counted on lavapipe, loading a vector
- * takes 85 (lanes and bounds are checked one by one), a product 2.5, and a turn of the loop over input channels about
- * 100.
+ * Of `tiles`, the smallest last, those that compile fast enough, least work first, and at least the last; behind them those
+ * that only the autotuner may choose.
  */
+function ranked<T>(tiles: readonly T[], products: (tile: T) => number, work: (tile: T) => number): T[] {
+  const between = (low: number, high: number) =>
+    tiles.filter((t) => products(t) > low && products(t) <= high).sort((a, b) => work(a) - work(b));
+  const quick = between(0, MOST_PRODUCTS);
+  return [...(quick.length > 0 ? quick : tiles.slice(-1)), ...between(MOST_PRODUCTS, MOST_TUNED)];
+}
+
+/** Patches of a forward kernel, that of the least instructions first. */
 export function patches(s: ConvShape): Patch[] {
   const { kernel, output, cout } = s;
   const taps = kernel[1] * kernel[2];
-  const work = ({ TC, PX, PY }: Patch): number => {
-    const products = TC * PY * PX * taps;
-    const loads = TC * taps + vectorsBelow(s, PX, PY);
-    const threads = ceilDiv(output[1], PY) * ceilDiv(output[2], PX) * ceilDiv(ceilDiv(cout, PATCH_LANES), TC);
-    return threads * (85 * loads + 2.5 * products + 100);
-  };
-  return compiling(PATCHES, ({ TC, PX, PY }) => TC * PY * PX * taps).sort((a, b) => work(a) - work(b));
+  const products = ({ TC, PX, PY }: Patch) => TC * PY * PX * taps;
+  return ranked(PATCHES, products, (patch) => {
+    const { TC, PX, PY } = patch;
+    const turn =
+      COST.load * vectorsBelow(s, PX, PY) +
+      COST.loadFour * ceilDiv(TC * taps, 4) +
+      COST.product * products(patch) +
+      COST.turn;
+    return ceilDiv(output[1], PY) * ceilDiv(output[2], PX) * ceilDiv(ceilDiv(cout, PATCH_LANES), TC) * turn;
+  });
 }
 
 /** Consts and immediates that both kernels share. */
@@ -82,12 +96,12 @@ function vectorsBelow({ kernel, stride, dilation }: ConvShape, PX: number, PY: n
   return ceilDiv(rows * columns, PATCH_LANES);
 }
 
-/** y = convolution of x with `packed` weights (PACK = PATCH_LANES). */
+/** y = convolution of x with w; `transposed`: w is [groups * cin, cout, K] and used in reverse order. */
 export function launchPatch(
-  s: ConvShape,
+  s: ConvShape & { readonly transposed: boolean },
   patch: Patch,
   x: Tensor,
-  packed: Tensor,
+  w: Tensor,
   bias: Tensor | null,
   y: Tensor,
   flops: number,
@@ -99,10 +113,28 @@ export function launchPatch(
   launch("conv_forward_patch", {
     consts: { ...consts, ...patch },
     immediates: { ...immediates, biased: bias ? 1 : 0 },
-    buffers: { x, w: packed, bias: bias ?? packed, y },
+    buffers: { x, w: packTaps(s, patch.TC, w), bias: bias ?? w, y },
     grid: [across, down, z],
     flops,
   });
+}
+
+/** A lane's weights side by side, in whole vectors of four: of one input channel, TC output channels and all taps of a depth. */
+function packTaps(s: ConvShape & { readonly transposed: boolean }, TC: number, w: Tensor): Tensor {
+  const { groups, cin, cout, transposed, kernel } = s;
+  const [kd, kh, kw] = kernel;
+  const taps = kh * kw;
+  const tiles = ceilDiv(cout, PATCH_LANES * TC);
+  const packed = empty([groups, tiles, kd, cin, PATCH_LANES, 4 * ceilDiv(TC * taps, 4)]);
+  const [a, b] = transposed ? [cin, cout] : [cout, cin];
+  const way = transposed ? 1 : 0;
+  launch("conv_pack_taps", {
+    consts: { PACK: PATCH_LANES, TC, SWAP: way, FLIP: way },
+    immediates: { groups, a, b, kd, taps },
+    buffers: { w, packed },
+    grid: linearGrid(groups * tiles * cin * PATCH_LANES, 64),
+  });
+  return packed;
 }
 
 /** What a thread of the weight gradient sums up: TC channel vectors x CB input channels, PY x PX pixels at a time. */
@@ -111,25 +143,33 @@ export interface GradPatch extends Patch {
 }
 
 const GRAD_PATCHES: readonly GradPatch[] = [
-  { TC: 1, CB: 8, PX: 8, PY: 1 },
-  { TC: 1, CB: 4, PX: 8, PY: 2 },
-  { TC: 2, CB: 4, PX: 8, PY: 1 },
-  { TC: 1, CB: 2, PX: 8, PY: 4 },
-  { TC: 1, CB: 1, PX: 8, PY: 4 },
+  { TC: 2, CB: 4, PX: 8, PY: 4 },
+  { TC: 2, CB: 4, PX: 8, PY: 2 },
+  { TC: 2, CB: 2, PX: 8, PY: 2 },
   { TC: 1, CB: 1, PX: 4, PY: 4 },
   { TC: 1, CB: 1, PX: 4, PY: 1 },
 ];
 
-/** Those that compile fast enough, least work first, counted as in patches(). */
+/** Patches of the weight gradient, that of the least instructions first. */
 export function gradPatches(s: ConvShape): GradPatch[] {
   const taps = s.kernel[1] * s.kernel[2];
-  const work = ({ TC, CB, PX, PY }: GradPatch): number => {
-    const loads = TC * PX * PY + CB * vectorsBelow(s, PX, PY);
+  const products = ({ TC, CB, PX, PY }: GradPatch) => TC * CB * PX * PY * taps;
+  return ranked(GRAD_PATCHES, products, (patch) => {
+    const { TC, CB, PX, PY } = patch;
+    const turn =
+      COST.load * CB * vectorsBelow(s, PX, PY) +
+      (COST.loadFour * TC * PX * PY) / 4 +
+      COST.product * products(patch) +
+      COST.turn;
     const tiles = ceilDiv(ceilDiv(s.cout, PATCH_LANES), TC) * ceilDiv(s.cin, CB);
-    const count = ceilDiv(s.output[1], PY) * ceilDiv(s.output[2], PX);
-    return tiles * count * (85 * loads + 2.5 * TC * CB * PX * PY * taps + 100);
-  };
-  return compiling(GRAD_PATCHES, ({ TC, CB, PX, PY }) => TC * CB * PX * PY * taps).sort((a, b) => work(a) - work(b));
+    return tiles * ceilDiv(s.output[1], PY) * ceilDiv(s.output[2], PX) * turn;
+  });
+}
+
+/** Rows filled up with zeros to a multiple of four. */
+function withWholeRows(x: Tensor): Tensor {
+  const rest = x.shape.at(-1)! % 4;
+  return rest === 0 ? x : noGrad(() => pad(x, [0, 4 - rest]));
 }
 
 interface GradPatchPlan {
@@ -145,13 +185,12 @@ export function gradPatchPlan(s: ConvShape, patch: GradPatch, batch: number): Gr
   return { patch, tiles, patches };
 }
 
-/** dw [splits, ...] from x and dy, which conv_pack_channels has packed where `packed`. */
+/** dw [splits, ...] from x and dy. */
 export function launchGradPatch(
   s: ConvShape,
   { patch, tiles }: GradPatchPlan,
   x: Tensor,
   dy: Tensor,
-  packed: boolean,
   dw: Tensor,
   splits: number,
   flops: number,
@@ -159,9 +198,9 @@ export function launchGradPatch(
   const [across, down] = linearGrid(tiles, 1);
   const { consts, immediates } = geometry(s);
   launch("conv_weight_grad_patch", {
-    consts: { ...consts, ...patch, PACKED: packed ? 1 : 0 },
+    consts: { ...consts, ...patch },
     immediates,
-    buffers: { x, dy, dw },
+    buffers: { x, dy: withWholeRows(dy), dw },
     grid: [across, down, splits],
     flops,
   });

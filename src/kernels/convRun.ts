@@ -7,10 +7,10 @@ import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
 import { Rng } from "../random.ts";
-import { empty, type Tensor } from "../tensor.ts";
+import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 import { pick, REORDERED, type Tunable } from "../tune.ts";
 import { axisConsts, ceilDiv, triple } from "./axes.ts";
-import { gradPatchPlan, launchGradPatch, launchPatch, PATCH_LANES } from "./convPatch.ts";
+import { gradPatchPlan, launchGradPatch, launchPatch } from "./convPatch.ts";
 import type { ConvShape } from "./convShape.ts";
 import {
   forwardChoices,
@@ -98,7 +98,7 @@ function launchProduct(choice: ForwardChoice, p: Product, x: Tensor, w: Tensor, 
   const pixels = x.shape[0] * sizeOf(p.output.map((n, a) => ceilDiv(n, p.fraction[a])));
   const flops = (2 * y.size * p.cin * sizeOf(p.kernel)) / phases;
   if (choice.kernel === "patch") {
-    launchPatch(p, choice.tile, x, packWeights(w, p, PATCH_LANES), bias, y, flops);
+    launchPatch(p, choice.tile, x, w, bias, y, flops);
   } else if (choice.kernel === "subgroup") {
     const SG = gpu().info.subgroupSize;
     const { TC, PV: widest } = choice.tile;
@@ -145,7 +145,7 @@ const products: Tunable<ProductShape, ForwardChoice> = {
   name: "convolution",
   kernels: [
     ...(["conv_forward", "conv_forward_subgroup", "conv_forward_patch", "conv_forward_subgroup_matrix"] as const),
-    "conv_pack_weights",
+    ...(["conv_pack_weights", "conv_pack_taps"] as const),
   ],
   key: ({ p, batch }) =>
     `${shapeKey(p, batch)} ${p.fraction.join("x")}${p.transposed ? " transposed" : ""} ${matmulPrecision()}`,
@@ -173,7 +173,7 @@ function runProduct(p: Product, x: Tensor, w: Tensor, bias: Tensor | null, y: Te
 
 /** y of shape `yShape` = convolution of x with w. w: [groups * cout, cin, K]. */
 export function runForward(s: ConvShape, x: Tensor, w: Tensor, bias: Tensor | null, yShape: readonly number[]): Tensor {
-  return runProduct(forwardProduct(s), x, w, bias, empty(yShape));
+  return runProduct(forwardProduct(s), x, w, bias, emptyFrom(yShape, x));
 }
 
 /** dx of shape `xShape` from dy; with a bias, the transposed convolution of dy. w: [groups * cout, cin, K]. */
@@ -184,7 +184,7 @@ export function runInputGrad(
   bias: Tensor | null,
   xShape: readonly number[],
 ): Tensor {
-  return runProduct(inputGradProduct(s), dy, w, bias, empty(xShape));
+  return runProduct(inputGradProduct(s), dy, w, bias, emptyFrom(xShape, dy));
 }
 
 /** The sum over the first axis of `parts` as a tensor of `shape`. */
@@ -251,17 +251,17 @@ function launchWeightGrad(choice: GradChoice, s: ConvShape, x: Tensor, dy: Tenso
     launch("conv_weight_grad", { consts, buffers, grid: withDepth(grid, splits), flops });
     return summed(dw, splits);
   }
-  const SG = gpu().info.subgroupSize;
-  // Packing costs about as much as a few dozen columns of the gradient.
-  const packed = columns >= 64 && s.cout >= SG;
-  const grads = packed ? packChannels(dy, s.groups, SG) : dy;
   if (choice.kernel === "patch") {
     const plan = gradPatchPlan(s, choice.tile, x.shape[0]);
     const splits = splitsFor(plan.tiles, plan.patches, 128, 4);
     const dw = parts(splits);
-    launchGradPatch(s, plan, x, grads, packed, dw, splits, flops);
+    launchGradPatch(s, plan, x, dy, dw, splits, flops);
     return summed(dw, splits);
   }
+  const SG = gpu().info.subgroupSize;
+  // Packing costs about as much as a few dozen columns of the gradient.
+  const packed = columns >= 64 && s.cout >= SG;
+  const grads = packed ? packChannels(dy, s.groups, SG) : dy;
   const { TC, QV } = choice.tile;
   const tiles = s.groups * ceilDiv(ceilDiv(s.cout, SG), TC) * ceilDiv(ceilDiv(columns, SG), QV);
   const splits = splitsFor(tiles, x.shape[0] * s.output[0] * s.output[1], 128, 1);
@@ -285,7 +285,7 @@ export function runBiasGrad(dy: Tensor): Tensor {
   const splits = splitsFor(C, count, 64, 1024);
   const db = empty(splits === 1 ? [C] : [splits, C]);
   launch("conv_bias_grad", {
-    consts: { C, S: count / batch },
+    immediates: { channels: C, size: count / batch, half: 32 },
     buffers: { dy, db },
     grid: [C, splits, 1],
     flops: dy.size,

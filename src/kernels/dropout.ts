@@ -5,7 +5,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { launch } from "../gpu/program.ts";
 import type { Rng } from "../random.ts";
 import { showShape, sizeOf } from "../shape.ts";
-import { empty, type Tensor } from "../tensor.ts";
+import { emptyFrom, type Tensor } from "../tensor.ts";
 import { vec4Grid } from "./broadcast.ts";
 import { checkFloat } from "./checks.ts";
 import { draw } from "./draw.ts";
@@ -56,7 +56,7 @@ function drop(op: string, x: Tensor, per: number, { p = 0.5, training = true, rn
 }
 
 function mask(x: Tensor, state: Tensor, per: number): Tensor {
-  const y = empty(x.shape);
+  const y = emptyFrom(x.shape, x);
   launch("dropout", { consts: { PER: per }, buffers: { x, state, y }, grid: vec4Grid(x.size), flops: x.size });
   return y;
 }

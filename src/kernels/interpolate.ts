@@ -5,7 +5,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape } from "../shape.ts";
-import { empty, type Tensor } from "../tensor.ts";
+import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 import { axisConsts, triple } from "./axes.ts";
 import { checkFloat } from "./checks.ts";
 
@@ -37,10 +37,10 @@ export interface InterpolateOptions {
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const axes = axesOf(x, options);
   const consts = { ...constsOf(axes), LINEAR: options.mode === "linear", WG };
-  const y = empty([x.shape[0], x.shape[1], ...axes.map((a) => a.out)]);
+  const y = emptyFrom([x.shape[0], x.shape[1], ...axes.map((a) => a.out)], x);
   launchRows(x, y, { ...consts, BACKWARD: false });
   return record(y, [x], (dy) => {
-    const dx = empty(x.shape);
+    const dx = empty(x.shape, x.dtype);
     launchRows(dy, dx, { ...consts, BACKWARD: true });
     return [dx];
   });

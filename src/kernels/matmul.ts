@@ -6,7 +6,7 @@ import { gpu } from "../gpu/device.ts";
 import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { broadcastShapes, sameShape, showShape, sizeOf, stridesOf, type Shape } from "../shape.ts";
-import { empty, type Tensor } from "../tensor.ts";
+import { emptyFrom, type Tensor } from "../tensor.ts";
 import { checkFloat } from "./checks.ts";
 import { broadcastTo, reshape } from "./layout.ts";
 import { launchMatmulMatrix, matrixTiles } from "./matrixUnits.ts";
@@ -97,7 +97,7 @@ function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean,
     const whole = (t: Tensor) => broadcastTo(t, [...batch, ...t.shape.slice(-2)]);
     return product(whole(a), whole(b), transposeA, transposeB, bias);
   }
-  const y = empty([...batch, M, N]);
+  const y = emptyFrom([...batch, M, N], a, b);
   const buffers = { a, b, bias: bias ?? b, y };
   const BIAS = bias ? 1 : 0;
   const flops = 2 * y.size * K;

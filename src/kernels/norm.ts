@@ -8,9 +8,9 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { sameShape, showShape, sizeOf, type Shape } from "../shape.ts";
-import { empty, type Tensor } from "../tensor.ts";
+import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 import { checkFloat } from "./checks.ts";
-import { joinThreads, planeSlices, type PlaneSlices } from "./planes.ts";
+import { joinThreads, joinTree, planeSlices, type PlaneSlices } from "./planes.ts";
 
 const WG = 64;
 
@@ -59,6 +59,7 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
   const partial = training ? moments(x, p) : empty([2]); // not read in evaluation
   const saved = empty([p.C, 4]);
   const track = training && runningMean !== null && !recomputing();
+  const { WG, half } = joinTree(p.batchSlices);
   launch("batch_norm_finalise", {
     consts: {
       LANES: p.lanes,
@@ -68,9 +69,9 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
       TRACK: track,
       HAS_WEIGHT: !!weight,
       HAS_BIAS: !!bias,
-      WG: p.joinBatch,
+      WG,
     },
-    immediates: { units: p.units, slices: p.T, channels: p.C },
+    immediates: { units: p.units, slices: p.T, channels: p.C, half },
     buffers: {
       partial,
       weight: weight ?? partial,
@@ -89,8 +90,8 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
     const dweight = empty([p.C]);
     const dbias = empty([p.C]);
     launch("batch_norm_backward_finalise", {
-      consts: { TRAINING: training, WG: p.joinBatch },
-      immediates: { size: p.size, slices: p.T, channels: p.C },
+      consts: { TRAINING: training, WG },
+      immediates: { size: p.size, slices: p.T, channels: p.C, half },
       buffers: { partial: sums, saved, coef, dweight, dbias },
       grid: [p.C, 1, 1],
     });
@@ -185,7 +186,7 @@ function normGroups(
     const dweight = empty([C]);
     const dbias = empty([C]);
     launch("group_norm_affine_backward", {
-      consts: { T: p.T, C, WG: p.joinBatch },
+      consts: { T: p.T, C, WG: joinThreads(p.batchSlices) },
       buffers: { partial: sums, saved, dweight, dbias },
       grid: [C, 1, 1],
     });
@@ -198,8 +199,8 @@ interface Planes extends PlaneSlices {
   /** N * C. */
   readonly count: number;
   readonly C: number;
-  /** Threads that join the slices of one channel of the whole batch. */
-  readonly joinBatch: number;
+  /** Slices of one channel in the whole batch. */
+  readonly batchSlices: number;
   readonly grid: Grid;
   readonly RELU: boolean;
 }
@@ -208,7 +209,7 @@ function planesOf(x: Tensor, activation: NormActivation): Planes {
   const [N, C, ...space] = x.shape;
   const slices = planeSlices(sizeOf(space));
   const grid = linearGrid(N * C * slices.T, WG);
-  return { count: N * C, C, ...slices, joinBatch: joinThreads(N * slices.T), grid, RELU: activation === "relu" };
+  return { count: N * C, C, ...slices, batchSlices: N * slices.T, grid, RELU: activation === "relu" };
 }
 
 const counts = (p: Planes) => ({ LANES: p.lanes, UNITS: p.units, T: p.T });
@@ -228,7 +229,7 @@ function moments(x: Tensor, p: Planes): Tensor {
 }
 
 function apply(x: Tensor, saved: Tensor, p: Planes, residual: Tensor | null = null): Tensor {
-  const y = empty(x.shape);
+  const y = emptyFrom(x.shape, x);
   launch("norm_apply", {
     consts: { ...layout(p), RESIDUAL: residual !== null },
     immediates: sharing(p),
@@ -261,8 +262,8 @@ function backwardApply(
   p: Planes,
   output: Tensor | null = null,
 ): [Tensor, Tensor | null] {
-  const dx = empty(x.shape);
-  const dresidual = empty(output ? x.shape : [4]);
+  const dx = empty(x.shape, x.dtype);
+  const dresidual = output ? empty(x.shape, x.dtype) : empty([4]);
   launch("norm_backward_apply", {
     consts: { ...layout(p), RESIDUAL: output !== null },
     immediates: sharing(p),
@@ -290,7 +291,7 @@ export function layerNorm(
   const R = x.size / M;
   const WG = joinThreads(M);
   const grid = linearGrid(R, 1);
-  const y = empty(x.shape);
+  const y = emptyFrom(x.shape, x);
   const saved = empty([R, 2]);
   launch("layer_norm", {
     consts: { M, EPS: eps, HAS_WEIGHT: !!weight, HAS_BIAS: !!bias, WG },
@@ -299,7 +300,7 @@ export function layerNorm(
     flops: 8 * x.size,
   });
   return record(y, present(x, weight, bias), (dy, needs) => {
-    const dx = needs[0] ? empty(x.shape) : null;
+    const dx = needs[0] ? empty(x.shape, x.dtype) : null;
     if (dx)
       launch("layer_norm_backward", {
         consts: { M, HAS_WEIGHT: !!weight, WG },

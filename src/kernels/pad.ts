@@ -1,11 +1,12 @@
 // Padding, and its use as the gradient of a slice.
 
+import { isFloat } from "./checks.ts";
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, sizeOf, type Shape } from "../shape.ts";
-import { empty, type Tensor } from "../tensor.ts";
+import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 
 /** What fills the rim: a constant, the mirrored inside without its edge, the edge, or the opposite side. */
 export type PadMode = "constant" | "reflect" | "replicate" | "circular";
@@ -113,7 +114,7 @@ function launchPad(x: Tensor, given: readonly Dim[], mode: number, value: number
   const at = (i: number) => dims[i] ?? { n: 1, before: 0, out: 1, step: 1 };
   const consts = {
     T: wide ? `vec4<${x.dtype}>` : x.dtype,
-    VALUE: `T(${x.dtype === "f32" ? Math.fround(value) : Math.trunc(value)})`,
+    VALUE: `T(${isFloat(x) ? Math.fround(value) : Math.trunc(value)})`,
     MODE: mode,
     ...{ N0: isWhole(at(0)) ? ANY : at(0).n, N1: at(1).n, N2: at(2).n, N3: at(3).n, N4: at(4).n, N5: at(5).n },
     ...{ O1: at(1).out, O2: at(2).out, O3: at(3).out, O4: at(4).out, O5: at(5).out },
@@ -129,7 +130,7 @@ function padBackward(dy: Tensor, dims: readonly Dim[], mode: number): Tensor {
   let g = dy;
   dims.forEach((d, axis) => {
     if (isWhole(d)) return;
-    const dx = empty(g.shape.with(axis, d.n));
+    const dx = emptyFrom(g.shape.with(axis, d.n), g);
     const consts = {
       MODE: mode,
       N: d.n,

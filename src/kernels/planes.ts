@@ -1,10 +1,11 @@
 // How kernels that work plane by plane ([N, C] planes of D * H * W values) share a plane among threads, and the sums
 // and scalings of planes that several families need. Internal: gradients are the callers' business.
 
+import { gpu } from "../gpu/device.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { sizeOf, type Shape } from "../shape.ts";
-import { empty, type Tensor } from "../tensor.ts";
+import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 
 /**
  * Reads one thread makes at least, where the plane has that many: enough to pay for its start and its partial result.
@@ -44,6 +45,12 @@ export function joinThreads(slices: number): number {
   return [8, 64].find((threads) => slices <= 4 * threads) ?? 256;
 }
 
+/** For a kernel that is told at each launch how many of its threads have a sum: one pipeline where the CPU computes. */
+export function joinTree(slices: number): { readonly WG: number; readonly half: number } {
+  const WG = gpu().info.software ? 64 : 256;
+  return { WG, half: Math.min(WG, 2 ** Math.ceil(Math.log2(slices))) >> 1 };
+}
+
 /** Sums of `a`, or of a * b, over slices of every plane of [N, C, ...]: [N, C, T]. */
 export function planeSlicedSums(a: Tensor, b: Tensor | null, p: PlaneSlices): Tensor {
   const planes = a.size / p.size;
@@ -73,7 +80,7 @@ export function planeSums(x: Tensor, shape: Shape, factor: number): Tensor {
 /** x * scale + shift with one scale and one shift per plane of `x` [N, C, ...]; no shift when null. */
 export function planeAffine(x: Tensor, scale: Tensor, shift: Tensor | null): Tensor {
   const p = planeSlices(sizeOf(x.shape.slice(2)));
-  const y = empty(x.shape);
+  const y = emptyFrom(x.shape, x);
   launch("plane_affine", {
     consts: { V: p.type, UNITS: p.units, T: p.T, SHIFT: shift !== null, WG },
     buffers: { x, scale, shift: shift ?? scale, y },

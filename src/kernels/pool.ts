@@ -5,7 +5,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, sizeOf } from "../shape.ts";
-import { empty, type Tensor } from "../tensor.ts";
+import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 import { axisConsts, perAxis, triple, type PerAxis, type Triple } from "./axes.ts";
 import { checkFloat } from "./checks.ts";
 import { planeFill, planeSums } from "./planes.ts";
@@ -96,7 +96,7 @@ function adaptiveAvgPool(op: string, x: Tensor, rank: 2 | 3, outputSize: PerAxis
 
 function maxPool(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions): Tensor {
   const w = windowsOf(op, x, rank, options);
-  const y = empty(w.shape);
+  const y = emptyFrom(w.shape, x);
   const SAVE = gradEnabled() && x.requiresGrad;
   const index = empty(SAVE ? w.shape : [1], "u32");
   launch("max_pool", {
@@ -108,7 +108,7 @@ function maxPool(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions): T
 }
 
 function maxPoolBackward(x: Tensor, index: Tensor, dy: Tensor, w: Windows): Tensor {
-  const dx = empty(x.shape);
+  const dx = empty(x.shape, x.dtype);
   const [OD, OH, OW] = w.out;
   if (w.tiles) {
     launch("max_pool_tiles_backward", {
@@ -129,10 +129,10 @@ function maxPoolBackward(x: Tensor, index: Tensor, dy: Tensor, w: Windows): Tens
 function avgPool(op: string, x: Tensor, rank: 2 | 3, options: AvgPoolOptions): Tensor {
   const w = windowsOf(op, x, rank, options);
   const consts = { ...w.sizes, ...axisConsts("K", w.kernel), PADDED: options.countIncludePad ?? true, WG };
-  const y = empty(w.shape);
+  const y = emptyFrom(w.shape, x);
   launch("avg_pool", { consts: { ...consts, BACKWARD: false }, buffers: { x, y }, grid: linearGrid(y.size, WG) });
   return record(y, [x], (dy) => {
-    const dx = empty(x.shape);
+    const dx = empty(x.shape, x.dtype);
     launch("avg_pool", {
       consts: { ...consts, BACKWARD: true },
       buffers: { x: dy, y: dx },

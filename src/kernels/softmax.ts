@@ -31,7 +31,7 @@ function call(op: string, x: Tensor, dim: number, logarithm: boolean): Tensor {
   const y = empty(x.shape);
   launch("softmax", { consts, buffers: { x, y }, grid, flops: 5 * x.size });
   return record(y, [x], (dy) => {
-    const dx = empty(x.shape);
+    const dx = empty(x.shape, x.dtype);
     launch("softmax_backward", { consts, buffers: { y, dy, dx }, grid, flops: 4 * x.size });
     return [dx];
   });

@@ -4,9 +4,9 @@ import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, type Shape } from "../shape.ts";
-import { empty, type Dtype, type Tensor } from "../tensor.ts";
+import { converted, emptyFrom, type Dtype, type Tensor } from "../tensor.ts";
 import { callBinary, callSlope, vec4Grid, view } from "./broadcast.ts";
-import { checkFloat } from "./checks.ts";
+import { checkFloat, isFloat } from "./checks.ts";
 import { reshaped, sumTo } from "./reduction.ts";
 
 interface Row {
@@ -52,14 +52,14 @@ function unary(name: keyof typeof ROWS, x: Tensor, parameters: Parameters = {}):
   checkFloat(name, "x", x);
   const row: Row = ROWS[name];
   const consts = { OP: row.op, ...parameters };
-  const y = empty(x.shape);
+  const y = emptyFrom(x.shape, x);
   launch("unary", { consts, buffers: { x, y }, grid: vec4Grid(x.size), flops: x.size });
   const kept = row.keeps === "x" ? x : row.keeps === "y" ? y : null;
   return record(y, [x], (dy) => [unaryBackward(consts, kept ?? dy, dy)]);
 }
 
 function unaryBackward(consts: { OP: number } & Parameters, kept: Tensor, dy: Tensor): Tensor {
-  const dx = empty(dy.shape);
+  const dx = emptyFrom(dy.shape, dy);
   launch("unary_backward", { consts, buffers: { kept, dy, dx }, grid: vec4Grid(dy.size), flops: 2 * dy.size });
   return dx;
 }
@@ -242,12 +242,12 @@ function perChannel(x: Tensor, weight: Tensor): Shape {
 }
 
 /**
- * The same numbers in another dtype: f32 to integer drops the fraction. Any shape. Gradients pass only from f32 to
- * f32.
+ * The same numbers in another dtype: f32 to integer drops the fraction, f32 to f16 rounds and is infinite from 65,520 on.
+ * Any shape. Gradients pass between floats only. Throws AdapterError for f16 where the adapter lacks it (hasF16),
+ * ShapeError for f16 with an odd number of elements.
  */
 export function cast(x: Tensor, dtype: Dtype): Tensor {
   if (x.dtype === dtype) return x;
-  const y = empty(x.shape, dtype);
-  launch("cast", { consts: { FROM: x.dtype, TO: dtype }, buffers: { x, y }, grid: vec4Grid(x.size) });
-  return y;
+  const y = converted(x, dtype);
+  return isFloat(x) && isFloat(y) ? record(y, [x], (dy) => [dy]) : y;
 }

@@ -1,7 +1,7 @@
 // An MSALDS-UNet and its discriminators in training: the discriminators' step, then the network's, on one batch.
 // Source: Zheng et al., section 2.2; the options are the places where the authors' published code differs from the text.
 
-import { backward, stack, type Tensor } from "../index.ts";
+import { stack, type Tensor } from "../index.ts";
 import {
   Discriminator,
   MSALDSUNet,
@@ -17,11 +17,12 @@ import {
 } from "../nn/index.ts";
 import { Adam } from "../nn/optim.ts";
 import { Rng } from "../random.ts";
+import { descent, type Descent } from "./descent.ts";
 import {
   batchStep,
   learningRate,
+  modelInput,
   softmaxHead,
-  withChannels,
   type ClassFrequencies,
   type Network,
   type Terms,
@@ -32,17 +33,20 @@ import type { FineOptions } from "./options.ts";
 export function fineNetwork(stage: string, options: FineOptions, seed: number, frequencies: ClassFrequencies): Network {
   const generator = buildGenerator(stage, options, seed, frequencies);
   const discriminators = buildDiscriminators(stage, options, seed);
-  const { size, channels } = options;
+  const { size } = options;
+  const input = (images: Tensor) => modelInput(images, options);
   const rate = learningRate(options.lr, options);
   const discriminatorRate = learningRate(options.discriminatorLr, options);
   const adam = new Adam(parameters(generator), { lr: options.lr });
   const adamD =
     discriminators.length > 0 ? new Adam(parameters(discriminators), { lr: options.discriminatorLr }) : null;
+  const down = descent(options.precision);
   const steps = batchStep(({ images, labels }) => {
-    const image = withChannels(images, channels);
+    const image = input(images);
     const logits = generator.forward(image).slice(0, options.scales);
-    const d = adamD && discriminatorStep(image, logits, labels, discriminators, adamD, options);
-    const g = generatorStep(generator, image, logits, labels, discriminators, adam, options);
+    const d = adamD && discriminatorStep(image, logits, labels, discriminators, adamD, down, options);
+    const g = generatorStep(generator, image, logits, labels, discriminators, adam, down, options);
+    down.finish();
     return packed(g, d);
   });
   return {
@@ -50,7 +54,7 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
     ...softmaxHead,
     discriminators,
     size,
-    channels,
+    input,
     parameterCounts: { network: parameterCount(generator), discriminators: parameterCount(discriminators) },
     setTraining: (training) => [generator, ...discriminators].forEach((model) => setTraining(model, training)),
     setEpoch: (epoch) => {
@@ -105,13 +109,12 @@ function discriminatorStep(
   labels: Tensor,
   discriminators: readonly Discriminator[],
   adam: Adam,
+  down: Descent,
   { discriminatorInput }: FineOptions,
 ): MultiScaleLoss<object> {
   const judged = logits.slice(0, countOf(discriminators));
   const d = discriminatorLoss(image, judged, labels, discriminators, { input: discriminatorInput });
-  backward(d.loss);
-  adam.step();
-  adam.zeroGrad();
+  down.step(d.loss, adam);
   return d;
 }
 
@@ -122,6 +125,7 @@ function generatorStep(
   labels: Tensor,
   discriminators: readonly Discriminator[],
   adam: Adam,
+  down: Descent,
   options: FineOptions,
 ): MultiScaleLoss<object> {
   const fresh = options.forward === "fresh" ? generator.forward(image).slice(0, options.scales) : null;
@@ -129,9 +133,7 @@ function generatorStep(
   // The authors' code takes Dice and cross entropy of the two coarsest of its four outputs from the first pass.
   const segmentation = fresh?.map((z, k) => (k < 2 ? z : logits[k]));
   const g = generatorLoss(image, judged, labels, criticsOf(discriminators, options), { ...options, segmentation });
-  backward(g.loss);
-  adam.step();
-  adam.zeroGrad();
+  down.step(g.loss, adam);
   return g;
 }
 

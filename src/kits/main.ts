@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Command, InvalidArgumentError } from "commander";
 import { OptionError, WgradError } from "../errors.ts";
-import { close, init } from "../index.ts";
+import { close, hasF16, init, setMatmulPrecision } from "../index.ts";
 import { runAblation } from "./ablation.ts";
 import { readJson } from "./atomic.ts";
 import { augmentNone } from "./augment.ts";
@@ -71,7 +71,7 @@ const seconds = (text: string): number => {
 const collect = (text: string, all: string[]): string[] => [...all, text];
 
 /** Flags that set one setting of the run. */
-const RUN_FLAGS = ["seed", "overfit", "keepLargest", "coarseMasks", "tumorRule", "sourceSize"];
+const RUN_FLAGS = ["seed", "splitSeed", "overfit", "keepLargest", "coarseMasks", "tumorRule", "sourceSize"];
 /** Flags that set the same setting of every network, those of the fine networks, and the size of either. */
 const NETWORK_FLAGS = [
   "channels",
@@ -88,6 +88,7 @@ const NETWORK_FLAGS = [
   "slicesPerEpoch",
   "foreground",
   "validationSlices",
+  "precision",
   "recompute",
   "checkpointEvery",
 ];
@@ -115,7 +116,7 @@ function commandLine(): Command {
     )
     .option("--ablation", "also train the paper's ablations and a region-trained network, and write their table")
     .option("--set <path=value>", "any setting of run.json, such as masses.epochs=20; may be repeated", collect, [])
-    .option("--seed <n>", "seed of split, weights, sampling and augmentation")
+    .option("--seed <n>", "seed of weights, sampling and augmentation")
     .option("--size <n>", "rows and columns of the coarse network's slices")
     .option("--roi-size <n>", "rows and columns of the fine networks' regions")
     .option("--source-size <n>", "rows and columns of the slices that regions are cut from")
@@ -140,15 +141,21 @@ function commandLine(): Command {
     .option("--no-difficulty", "plain cross entropy: without difficulty supervision")
     .option("--no-coarse", "without coarse segmentation: kidney and masses networks see whole slices")
     .option("--fractions <a:b:c>", "train, validation and test weights", fractions)
+    .option("--split-seed <n>", "seed of the split")
     .option("--overfit", "train, validate and score on the same cases")
     .option("--no-augment", "no rotation, mirror or noise")
+    .option("--precision <name>", "f32, or f16: activations take half the memory")
     .option("--recompute", "compute blocks again for the gradient: less GPU memory, more work")
     .option("--checkpoint-every <n>", "epochs between periodic checkpoints")
     .option("--keep-largest <n>", "components kept in a prediction; 0 keeps all")
     .option("--tumor-rule <rule>", "voxels (as the paper), or lesions: all of a mass in which any tumor is found")
     .option("--coarse-masks <use>", "regions (as the paper), or join: kidney and masses are what either network finds")
     .option("--png", "also write every slice as PNG into the cache")
-    .option("--tune [seconds]", "first measure which kernels are fastest here, for about that long per network", seconds)
+    .option(
+      "--tune [seconds]",
+      "first measure which kernels are fastest here, for about that long per network",
+      seconds,
+    )
     .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
     .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")
     .option("--json", "print metrics.json's content as the last line of standard output")
@@ -206,6 +213,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const adapter = await init(o.adapter ? { adapter: o.adapter } : {});
   const software = ". It is a software adapter: the CPU does the work of a GPU, many times slower";
   say(`adapter: ${adapter.name}${adapter.software ? software : ""}`);
+  settlePrecision(options);
   const request: RunRequest = {
     folder: resolve(o.out ?? freeFolder(join("runs", preset))),
     root,
@@ -229,6 +237,15 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   say(`done in ${seconds} s: ${metrics ? join(request.folder, "report.html") : request.folder}`);
   if (o.json && metrics) console.log(JSON.stringify(metrics));
+}
+
+/** Where f16 is wanted: matrix units may take it too; an adapter without it trains with f32. */
+function settlePrecision(options: RunOptions): void {
+  const wanted = stageNames.filter((name) => options[name].precision === "f16");
+  if (wanted.length === 0) return;
+  if (hasF16()) return setMatmulPrecision("high");
+  say("precision: this adapter has no f16 (WebGPU's shader-f16); the networks run in f32");
+  for (const name of wanted) options[name].precision = "f32";
 }
 
 async function isFinished(folder: string): Promise<boolean> {

@@ -6,13 +6,13 @@ import {
   arange,
   argmax,
   assign,
-  backward,
   cast,
   compile,
   concat,
   diceBce,
   diceCrossEntropy,
   greaterEqual,
+  hasF16,
   mul,
   reshape,
   sigmoid,
@@ -30,6 +30,7 @@ import { Adam } from "../nn/optim.ts";
 import { constantLR, cosineAnnealingLR, cosineWarmRestarts, stepLR, type Schedule } from "../nn/schedule.ts";
 import { Rng } from "../random.ts";
 import type { Batch, BatchTensors, GpuSlices } from "./batch.ts";
+import { descent } from "./descent.ts";
 import type { CoarseOptions, TrainOptions } from "./options.ts";
 
 /** What a step leaves for the log: names of scalars, and their values in one tensor. The first is the loss. */
@@ -45,7 +46,8 @@ export interface Network {
   /** Together one per judged scale, from full resolution down; empty without adversarial training. */
   readonly discriminators: readonly Discriminator[];
   readonly size: number;
-  readonly channels: number;
+  /** Grey images [N, 1, size, size] as the model takes them. */
+  input(images: Tensor): Tensor;
   /** Weights of the network, and of all its discriminators. */
   readonly parameterCounts: { readonly network: number; readonly discriminators: number };
   setTraining(training: boolean): void;
@@ -98,9 +100,13 @@ export function batchStep(train: (batch: BatchTensors) => Terms): Pick<Network, 
   };
 }
 
-/** Every image `channels` times: grey as the red, green and blue that the paper's networks take. */
-export function withChannels(images: Tensor, channels: number): Tensor {
-  return concat(Array<Tensor>(channels).fill(images), 1);
+/**
+ * Every image `channels` times: grey as the red, green and blue that the paper's networks take; in f16 where the network
+ * is to run in it and the adapter can.
+ */
+export function modelInput(images: Tensor, { channels, precision }: TrainOptions): Tensor {
+  const stored = precision === "f16" && hasF16() ? cast(images, "f16") : images;
+  return concat(Array<Tensor>(channels).fill(stored), 1);
 }
 
 /** The coarse network: softmax over background, kidney and mass; Dice plus cross entropy. */
@@ -163,14 +169,15 @@ function regionTargets(labels: Tensor): Tensor {
 }
 
 function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Head): Network {
-  const { size, channels } = options;
+  const { size } = options;
+  const input = (images: Tensor) => modelInput(images, options);
   const rate = learningRate(options.lr, options);
   const adam = new Adam(parameters(model), { lr: options.lr });
+  const down = descent(options.precision);
   const steps = batchStep(({ images, labels }) => {
-    const loss = head.loss(model.forward(withChannels(images, channels)), labels);
-    backward(loss);
-    adam.step();
-    adam.zeroGrad();
+    const loss = head.loss(model.forward(input(images)), labels);
+    down.step(loss, adam);
+    down.finish();
     return { names: ["loss"], values: stack([loss.detach()]) };
   });
   return {
@@ -178,7 +185,7 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
     ...head,
     discriminators: [],
     size,
-    channels,
+    input,
     parameterCounts: { network: parameterCount(model), discriminators: 0 },
     setTraining: (training) => setTraining(model, training),
     setEpoch: (epoch) => void (adam.lr = rate(epoch)),

@@ -42,6 +42,11 @@ export interface TrainOptions {
   foreground: number;
   /** Largest number of validation slices, half of them with what the network looks for; 0 takes all. */
   validationSlices: number;
+  /**
+   * How activations and their gradients are stored: "f16" takes half the memory. Kernels compute with f32, weights stay f32,
+   * and the loss is scaled so that small gradients survive.
+   */
+  precision: "f32" | "f16";
   /** Compute blocks again for the gradient instead of keeping what is inside them: less GPU memory, more work. */
   recompute: boolean;
   /** Epochs between periodic checkpoints. The best and the last are always kept. */
@@ -106,8 +111,11 @@ export interface RoiSettings {
 export interface RunOptions {
   /** Weights of train, val and test, by case. */
   fractions: [number, number, number];
+  /** Seed of the split: runs that differ in `seed` alone train and test on the same cases. */
+  splitSeed: number;
   /** Train, validate and test on the same cases: a check that the networks can learn, not a score. */
   overfit: boolean;
+  /** Seed of weights, sampling and augmentation. */
   seed: number;
   /** Rows and columns of the cached slices that regions of interest are cut from. */
   sourceSize: number;
@@ -170,6 +178,7 @@ const rules: Readonly<Record<string, Rule>> = {
     v === "all" || v === "organ" ? null : whole(1, 10_000_000)(v) && "all, organ or a number above 0",
   foreground: share,
   validationSlices: whole(0, 10_000_000),
+  precision: oneOf("f32", "f16"),
   recompute: flag,
   checkpointEvery: whole(1, 100_000),
   model: oneOf("resunet", "deep-resunet", "unet"),
@@ -195,6 +204,7 @@ const rules: Readonly<Record<string, Rule>> = {
   minArea: share,
   jitter: real(0, 0.5),
   overfit: flag,
+  splitSeed: whole(0, 0xffffffff),
   seed: whole(0, 0xffffffff),
   keepLargest: whole(0, 1000),
   coarseMasks: oneOf("regions", "join"),

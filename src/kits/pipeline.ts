@@ -133,21 +133,22 @@ async function splitOf(request: RunRequest, cache: SliceCache): Promise<Split> {
   const ids = cache.index.cases.filter((c) => c.label !== null).map((c) => c.id);
   const path = join(folder, "splits.json");
   if (goesOn(request) && existsSync(path)) return sameSplit(await loadSplit(path, ids), request);
-  const split = splitCases(ids, { seed: options.seed, fractions: options.fractions, overfit: options.overfit });
+  const { splitSeed: seed, fractions, overfit } = options;
+  const split = splitCases(ids, { seed, fractions, overfit });
   if (split.test.length === 0)
-    throw new OptionError(`fractions must leave at least one test case, got ${options.fractions.join(":")}`);
+    throw new OptionError(`fractions must leave at least one test case, got ${fractions.join(":")}`);
   await saveSplit(path, split);
   return split;
 }
 
-/** A split stays as it was made. Throws OptionError if other fractions, or overfitting, are asked for. */
-function sameSplit(split: Split, { folder, options: { fractions, overfit } }: RunRequest): Split {
-  const show = (parts: readonly number[], over: boolean) =>
-    `fractions ${parts.join(":")}${over ? " and --overfit" : ""}`;
-  if (fractions.join() !== split.fractions.join() || (overfit && !split.overfit))
+/** A split stays as it was made. Throws OptionError if another one is asked for. */
+function sameSplit(split: Split, { folder, options: { splitSeed: seed, fractions, overfit } }: RunRequest): Split {
+  const show = (parts: readonly number[], by: number, over: boolean) =>
+    `fractions ${parts.join(":")}, split seed ${by}${over ? " and --overfit" : ""}`;
+  if (fractions.join() !== split.fractions.join() || seed !== split.seed || (overfit && !split.overfit))
     throw new OptionError(
-      `--stages keeps the split of ${folder}, made with ${show(split.fractions, split.overfit)}, got ${show(fractions, overfit)}; ` +
-        "ask for the same, or choose another --out",
+      `--stages keeps the split of ${folder}, made with ${show(split.fractions, split.seed, split.overfit)}, ` +
+        `got ${show(fractions, seed, overfit)}; ask for the same, or choose another --out`,
     );
   return split;
 }

@@ -7,7 +7,7 @@ import { setTraining } from "../nn/index.ts";
 import { uploadSlices, type GpuSlices } from "./batch.ts";
 import type { SliceCache } from "./cache.ts";
 import { composeLabels } from "./compose.ts";
-import { withChannels, type Network } from "./network.ts";
+import type { Network } from "./network.ts";
 import { writeNifti } from "./nifti.ts";
 import { keepLargest } from "./postprocess.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
@@ -152,7 +152,7 @@ function inference(network: Network, slices: GpuSlices) {
   if (critic) setTraining(critic, false);
   return compile((inputs: Record<string, Tensor>) =>
     noGrad(() => {
-      const image = withChannels(slices.tensors(inputs).images, network.channels);
+      const image = network.input(slices.tensors(inputs).images);
       const probabilities = network.probabilities(network.model.forward(image));
       return { probabilities, confidence: critic ? critic.confidence(concat([image, probabilities], 1)) : null };
     }),

@@ -28,6 +28,7 @@ const training: TrainOptions = {
   slicesPerEpoch: "organ",
   foreground: 0.75,
   validationSlices: 0,
+  precision: "f32",
   recompute: false,
   checkpointEvery: 50,
   augment: augmentDefaults,
@@ -83,6 +84,7 @@ function settings({ run = {}, roi: r = {}, every = {}, coarse: c = {}, fine: f =
   const stage = { ...fine, ...every, ...f };
   return {
     fractions: [8, 1, 1],
+    splitSeed: 0,
     overfit: false,
     seed: 0,
     sourceSize: 256,

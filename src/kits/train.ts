@@ -9,7 +9,7 @@ import { loadSafetensors, loadStateDict, saveSafetensors, stateDict } from "../n
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
 import { uploadSlices, type GpuSlices } from "./batch.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
-import { withChannels, type ClassFrequencies, type Network } from "./network.ts";
+import type { ClassFrequencies, Network } from "./network.ts";
 import type { TrainOptions } from "./options.ts";
 import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
 import { logLine } from "./run.ts";
@@ -254,7 +254,7 @@ async function validate(
   const judge = compile((inputs: Record<string, Tensor>) =>
     noGrad(() => {
       const { images, labels } = opened.tensors(inputs);
-      const logits = network.model.forward(withChannels(images, network.channels));
+      const logits = network.model.forward(network.input(images));
       return { value: network.loss(logits, labels), classes: network.classes(logits), labels };
     }),
   );

@@ -112,7 +112,7 @@ export function generatorLoss(
   const { segmentation = logits } = options;
   if (segmentation !== logits) check("generatorLoss", image, segmentation, labels, discriminators);
   const critics = discriminators.map((critic) => critic && frozen(critic));
-  const judged = judge(critics, (k) => [image, softmax(logits[k], 1)]);
+  const judged = judge(critics, (k) => [image, cast(softmax(logits[k], 1), image.dtype)]);
   const scales = segmentation.map((z, k) => {
     const verdict = judged[k];
     return verdict ? judgedTerms(verdict, z, labels, options) : plainTerms(z, labels, options);
@@ -180,8 +180,8 @@ export function discriminatorLoss(
   { input = "softmax" }: DiscriminatorLossOptions = {},
 ): MultiScaleLoss<DiscriminatorTerms> {
   check("discriminatorLoss", image, logits, labels, discriminators);
-  const truth = oneHot(labels, logits[0].shape[1]);
-  const shown = (z: Tensor) => (input === "softmax" ? softmax(z.detach(), 1) : z.detach());
+  const truth = cast(oneHot(labels, logits[0].shape[1]), image.dtype);
+  const shown = (z: Tensor) => cast(input === "softmax" ? softmax(z.detach(), 1) : z.detach(), image.dtype);
   // Two passes, not one over both: batch normalisation sees labels and predictions apart, as in the generator's part.
   const onLabels = judge(discriminators, () => [image, truth]);
   const onPredictions = judge(discriminators, (k) => [image, shown(logits[k])]);

@@ -10,7 +10,7 @@ import type { HostTensor, StateDict } from "./module.ts";
 const MAX_HEADER = 100_000_000; // bytes, the limit of the reference reader
 const WIDTHS = { F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I64: 8 } as const;
 type StoredType = keyof typeof WIDTHS;
-const STORED: Record<Dtype, StoredType> = { f32: "F32", i32: "I32", u32: "U32" };
+const STORED: Record<Dtype, StoredType> = { f32: "F32", f16: "F32", i32: "I32", u32: "U32" };
 
 interface Entry {
   readonly dtype: StoredType;

@@ -157,10 +157,10 @@ test("neighbouring dimensions are merged where every operand allows", () => {
 test("errors", () => {
   checkThrows(() => w.add(w.zeros([2, 3]), w.zeros([2, 4])), "add: shapes [2, 3] and [2, 4] do not broadcast");
   checkThrows(() => w.mul(w.zeros([2]), NaN), "mul: b must be finite, got NaN");
-  checkThrows(() => w.sub(w.tensor([1], { dtype: "u32" }), 1), "sub: a must be f32, got u32 [1]; cast it first");
+  checkThrows(() => w.sub(w.tensor([1], { dtype: "u32" }), 1), "sub: a must be f32 or f16, got u32 [1]; cast it first");
   checkThrows(
     () => w.where(w.tensor([1], { dtype: "i32" }), 1, 2),
-    "where: cond must be f32, got i32 [1]; cast it first",
+    "where: cond must be f32 or f16, got i32 [1]; cast it first",
   );
   const [a, b] = [w.zeros([2, 1, 2, 1, 2, 1, 2]), w.zeros([1, 2, 1, 2, 1, 2, 1])];
   checkThrows(

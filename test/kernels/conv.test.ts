@@ -332,7 +332,7 @@ describe("errors", () => {
       "dtype",
       () => conv2d(zeros([1, 3, 8, 8], { dtype: "i32" }), z(4, 3, 3, 3)),
       ShapeError,
-      "conv2d: x must be f32, got i32 [1, 3, 8, 8]; cast it first",
+      "conv2d: x must be f32 or f16, got i32 [1, 3, 8, 8]; cast it first",
     ],
     [
       "stride",

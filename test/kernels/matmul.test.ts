@@ -152,7 +152,7 @@ describe("matmul", () => {
     checkThrows(() => matmul(zeros([2, 2, 3]), zeros([3, 3, 2])), "matmul: shapes [2] and [3] do not broadcast");
     checkThrows(
       () => matmul(zeros([2, 3], { dtype: "i32" }), zeros([3, 2])),
-      "matmul: a must be f32, got i32 [2, 3]; cast it first",
+      "matmul: a must be f32 or f16, got i32 [2, 3]; cast it first",
     );
   });
 });

@@ -192,7 +192,7 @@ describe("errors", () => {
     );
     checkThrows(
       () => maxPool2d(zeros([1, 2, 4, 6], { dtype: "i32" }), { kernelSize: 2 }),
-      "maxPool2d: x must be f32, got i32 [1, 2, 4, 6]; cast it first",
+      "maxPool2d: x must be f32 or f16, got i32 [1, 2, 4, 6]; cast it first",
     );
     checkThrows(
       () => maxPool2d(x, { kernelSize: 0 }),

@@ -54,6 +54,6 @@ test("errors", () => {
   checkThrows(() => w.softmax(w.zeros([2, 3]), 2), "softmax: dim 2 is outside a tensor of 2 dimensions");
   checkThrows(
     () => w.logSoftmax(w.tensor([1], { dtype: "i32" }), 0),
-    "logSoftmax: x must be f32, got i32 [1]; cast it first",
+    "logSoftmax: x must be f32 or f16, got i32 [1]; cast it first",
   );
 });

@@ -208,7 +208,7 @@ test("cast", async () => {
 
 test("errors", () => {
   const x = w.zeros([2, 3, 5]);
-  checkThrows(() => w.exp(w.tensor([1], { dtype: "i32" })), "exp: x must be f32, got i32 [1]; cast it first");
+  checkThrows(() => w.exp(w.tensor([1], { dtype: "i32" })), "exp: x must be f32 or f16, got i32 [1]; cast it first");
   checkThrows(() => w.clamp(x, { min: 2, max: 1 }), "clamp: min must not exceed max, got min 2, max 1");
   checkThrows(() => w.clamp(x, { max: Infinity }), "clamp: max must be finite, got Infinity");
   checkThrows(() => w.leakyRelu(x, -1), "leakyRelu: slope must not be negative, got -1");

@@ -175,6 +175,9 @@ describe("a run", () => {
     expect(log.filter((stage) => stage === "masses").length).toBe(1);
     expect(log.length).toBe(13);
     expect(readFileSync(join(work, "run-b/splits.json"))).toEqual(readFileSync(join(work, "run-a/splits.json")));
+    expect(failure("--out", "run-b", "--stages", "masses", "--split-seed", "5")).toMatch(
+      /--stages keeps the split of run-b, made with fractions [\d:]+, split seed 0, got fractions [\d:]+, split seed 5/,
+    );
   });
 
   test("coarse masks for regions alone: labels are what the fine masks compose", async () => {
@@ -220,6 +223,13 @@ describe("a run", () => {
     expect(failure("--out", "run-e", "--ablation", "--width", "8")).toMatch(
       /--ablation goes on with the settings of the run in run-e/,
     );
+  });
+
+  test("activations in f16, or a message where the adapter has none", () => {
+    const { status, err } = run(...SMALL, "--data", data, "--out", "run-f", "--precision", "f16", "--stages", "coarse");
+    expect(status).toBe(0);
+    const { options } = JSON.parse(readFileSync(join(work, "run-f/run.json"), "utf8"));
+    expect(options.coarse.precision).toBe(err.includes("this adapter has no f16") ? "f32" : "f16");
   });
 
   test("is not overwritten unless asked", () => {

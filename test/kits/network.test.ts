@@ -1,6 +1,6 @@
 // The networks of a run: one optimiser step of each kind, and what they make of logits.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { close, init, noGrad, step, tensor } from "../../src/index.ts";
+import { assign, close, init, noGrad, step, tensor } from "../../src/index.ts";
 import { parameters, type Model } from "../../src/nn/index.ts";
 import { fineNetwork } from "../../src/kits/fineNetwork.ts";
 import { coarseNetwork, regionNetwork, type Network } from "../../src/kits/network.ts";
@@ -71,6 +71,44 @@ describe("coarse and region networks", () => {
     );
     const classes = await step(() => noGrad(() => region.classes(logits)));
     expect([...(await classes.read())]).toEqual([0, 1, 0, 2, 0, 1, 0, 3]);
+  });
+});
+
+describe.skipIf(process.env.WGRAD_ADAPTER === "swiftshader")("activations in f16", () => {
+  const wide = { size: 32, width: 8 };
+  test.each([
+    ["coarse", (precision: "f32" | "f16") => coarseNetwork({ ...coarse, precision }, 0, [9, 1, 1]), 3],
+    ["fine", (precision: "f32" | "f16") => fineNetwork("kidney", fine({ precision }), 0, [3, 1]), 2],
+  ] as const)("%s: the losses follow those of f32, and weights stay f32", async (_, make, classes) => {
+    const [full, half] = [make("f32"), make("f16")];
+    const [expected, found] = [await steps(full, 12, classes), await steps(half, 12, classes)];
+    expect(found).not.toEqual(expected);
+    // Every activation is rounded to 11 bits; twelve steps of Adam carry that to a hundredth.
+    found.forEach((loss, i) => expect(Math.abs(loss / expected[i] - 1)).toBeLessThan(0.02));
+    expect(parameters(half.model).every(({ dtype }) => dtype === "f32")).toBe(true);
+  });
+
+  test("a step takes little more than half of the memory", async () => {
+    const planned = async (precision: "f32" | "f16") => {
+      const network = fineNetwork("kidney", fine({ precision, ...wide, discriminatorWidth: 8 }), 0, [3, 1]);
+      return (await network.prepare(8, (await batch(2)).slices)).planned;
+    };
+    expect((await planned("f16")) / (await planned("f32"))).toBeLessThan(0.65);
+  });
+
+  test("a step whose gradients overflow leaves the weights alone", async () => {
+    const network = coarseNetwork({ ...coarse, precision: "f16" }, 0, [9, 1, 1]);
+    const [, last] = [0, parameters(network.model).at(-1)!];
+    assign(
+      last,
+      tensor(
+        Float32Array.from({ length: last.size }, () => 1e30),
+        { shape: last.shape },
+      ),
+    );
+    const before = await weights(network.model);
+    await steps(network, 1, 3);
+    expect(moved(before, await weights(network.model))).toBe(0);
   });
 });
 

@@ -46,7 +46,7 @@ function counting(losses: readonly number[]) {
     model: { weight },
     discriminators: [],
     size: 32,
-    channels: 1,
+    input: (images: Tensor) => images,
     lr: 0.5,
     parameterCounts: { network: 1, discriminators: 0 },
     free: () => {},

@@ -49,7 +49,7 @@ export function crossEntropy(x: Tensor, labels: Tensor, options: CrossEntropyOpt
   );
   // keeps x, labels and four sums; the softmax is computed again
   return record(y, [x], (dy) => {
-    const dx = empty(x.shape);
+    const dx = empty(x.shape, x.dtype);
     launch("cross_entropy_grad", {
       consts: { ...consts, MODE: MODES[reduction] },
       buffers: { ...inputs, total, dy, dx },

@@ -9,6 +9,7 @@ import { linearGrid } from "../../gpu/grid.ts";
 import { launch } from "../../gpu/program.ts";
 import { showShape } from "../../shape.ts";
 import { empty, type Tensor } from "../../tensor.ts";
+import { isFloat } from "../checks.ts";
 import { softmax } from "../softmax.ts";
 import { checkClassWeight, checkConfidence, checkLabels, checkPower, checkSame, classLayout } from "./reduction.ts";
 
@@ -187,10 +188,10 @@ function check(op: string, x: Tensor, target: Tensor, classes: number, settings:
   if (!(smooth >= 0)) throw new OptionError(`${op}: smooth must be at least 0, got ${smooth}`);
   if (!includeBackground && classes < 2)
     throw new OptionError(`${op}: includeBackground: false needs two channels or more, got ${showShape(x.shape)}`);
-  if (ignoreIndex !== undefined && (activation !== "softmax" || target.dtype === "f32")) {
+  if (ignoreIndex !== undefined && (activation !== "softmax" || isFloat(target))) {
     throw new OptionError(`${op}: ignoreIndex needs activation "softmax" and class labels`);
   }
-  if (target.dtype === "f32") checkSame(op, x, "the target", target);
+  if (isFloat(target)) checkSame(op, x, "the target", target);
   else checkLabels(op, x, target);
   checkClassWeight(op, "weights", weights, classes);
   checkClassWeight(op, "ceWeight", ceWeight, classes);
@@ -220,7 +221,7 @@ function rowsLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): Tens
     S: plane,
     SIGMOID: activation === "sigmoid",
     SQUARED: squared,
-    LABELS: t.dtype !== "f32",
+    LABELS: !isFloat(t),
     BCE: ceScale !== undefined,
   };
   const partials = empty([rows, chunks, 4]);
@@ -232,7 +233,7 @@ function rowsLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): Tens
   const { y, coef, scale } = finishOverlap(partials, x, plane, chunks, ceScale === undefined ? 0 : 1, settings);
   // keeps x, t and two numbers per row
   return record(y, [x], (dy) => {
-    const dx = empty(x.shape);
+    const dx = empty(x.shape, x.dtype);
     launch("dice_rows_grad", {
       consts: { ...consts, BATCH: batch },
       buffers: { x, t, coef, scale, dy, dx },
@@ -254,7 +255,7 @@ function softmaxLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): T
     IGNORE: ignoreIndex,
     POWER: power,
     SQUARED: squared,
-    LABELS: t.dtype !== "f32",
+    LABELS: !isFloat(t),
     CE: ceScale !== undefined,
     DIFFICULTY: confidence !== undefined,
   };
@@ -268,7 +269,7 @@ function softmaxLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): T
   const { y, coef, scale } = finishOverlap(partials, x, plane, chunks, ceScale === undefined ? 0 : 2, settings);
   // keeps x, t, the confidence and two numbers per row; the softmax is computed again
   return record(y, [x], (dy) => {
-    const dx = empty(x.shape);
+    const dx = empty(x.shape, x.dtype);
     launch("dice_softmax_grad", {
       consts: { ...consts, BATCH: batch, WEIGHTED: ceWeight !== undefined },
       buffers: { ...inputs, weight: ceWeight ?? x, coef, scale, dy, dx },

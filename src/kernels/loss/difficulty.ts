@@ -41,7 +41,7 @@ export function difficultyWeight(confidence: Tensor, { power = 2 }: DifficultyOp
   const grid = linearGrid(y.size, 64);
   launch("difficulty", { consts: { POWER: power }, buffers: { confidence, y }, grid });
   return record(y, [confidence], (dy) => {
-    const dm = empty(confidence.shape);
+    const dm = empty(confidence.shape, confidence.dtype);
     const unread = { labels: confidence, ce: confidence, total: confidence };
     launch("difficulty_grad", {
       consts: { T: "f32", POWER: power, MODE: WEIGHTS_ALONE },
@@ -106,7 +106,7 @@ export function difficultyWeightedCrossEntropy(
   );
 
   const logitsGrad = (dy: Tensor): Tensor => {
-    const dx = empty(x.shape);
+    const dx = empty(x.shape, x.dtype);
     launch("cross_entropy_grad", {
       consts: { ...consts, MODE: mode },
       buffers: { ...inputs, total, dy, dx },
@@ -117,7 +117,7 @@ export function difficultyWeightedCrossEntropy(
   // The rarer gradient: it computes the cross entropy of every pixel once more instead of keeping it.
   const confidenceGrad = (dy: Tensor): Tensor => {
     const ce = crossEntropy(x, labels, { ignoreIndex, reduction: "none" });
-    const dm = empty(confidence.shape);
+    const dm = empty(confidence.shape, confidence.dtype);
     launch("difficulty_grad", {
       consts: { T: labels.dtype, C: classes, IGNORE: ignoreIndex, POWER: power, MODE: mode },
       buffers: { confidence, labels, ce, total, dy, dm },

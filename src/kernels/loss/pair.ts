@@ -49,7 +49,7 @@ export function pairLoss(op: PairLoss, x: Tensor, target: Tensor, options: PairO
   );
 
   const grad = (dy: Tensor, sign: number): Tensor => {
-    const dx = empty(x.shape);
+    const dx = empty(x.shape, x.dtype);
     launch("pair_loss_grad", {
       consts: { ...consts, MODE: MODES[reduction], SIGN: sign },
       buffers: { ...inputs, total, dy, dx },

@@ -5,7 +5,7 @@ import { launch } from "../../gpu/program.ts";
 import type { Grid } from "../../gpu/grid.ts";
 import { sameShape, showShape, sizeOf, type Shape } from "../../shape.ts";
 import { empty, type Tensor } from "../../tensor.ts";
-import { checkFloat } from "../checks.ts";
+import { checkFloat, isFloat } from "../checks.ts";
 
 /** One number for all elements (their mean or sum), or one loss per element. */
 export type Reduction = "mean" | "sum" | "none";
@@ -77,9 +77,11 @@ export function classLayout(op: string, x: Tensor): ClassLayout {
 
 /** Throws unless `labels` are whole numbers of shape [N, ...] for a prediction [N, C, ...]. */
 export function checkLabels(op: string, x: Tensor, labels: Tensor): void {
-  if (labels.dtype === "f32") {
+  if (isFloat(labels)) {
     const fix = 'make them with tensor(data, { dtype: "i32" })';
-    throw new ShapeError(`${op}: labels must be i32 or u32 class numbers, got f32 ${showShape(labels.shape)}; ${fix}`);
+    throw new ShapeError(
+      `${op}: labels must be i32 or u32 class numbers, got ${labels.dtype} ${showShape(labels.shape)}; ${fix}`,
+    );
   }
   checkFits(op, x, "labels", labels, [x.shape[0], ...x.shape.slice(2)]);
 }

@@ -88,7 +88,7 @@ test("refusals name the loss and both shapes", () => {
   );
   checkThrows(
     () => bceWithLogits(a, a, { posWeight: tensor([1], { dtype: "u32" }) }),
-    "bceWithLogits: posWeight must be f32, got u32 [1]; cast it first",
+    "bceWithLogits: posWeight must be f32 or f16, got u32 [1]; cast it first",
   );
   checkThrows(() => focal(a, a, { gamma: -1 }), "focal: gamma must be at least 0, got -1");
   checkThrows(() => focal(a, a, { alpha: 2 }), "focal: alpha must lie in [0, 1], got 2");

@@ -131,6 +131,6 @@ test("refusals name the argument and both shapes", () => {
   );
   checkThrows(
     () => difficultyWeight(labels),
-    "difficultyWeight: the confidence must be f32, got i32 [2, 4]; cast it first",
+    "difficultyWeight: the confidence must be f32 or f16, got i32 [2, 4]; cast it first",
   );
 });

@@ -7,7 +7,15 @@ import * as reference from "../../reference/index.ts";
 beforeAll(async () => void (await init()));
 afterAll(() => close());
 
-const shapes = [[[1], [1]], [[7], [7]], [[2, 3, 5], [2, 3, 5]], [[1025], [1025]]]; // 1,025: two workgroups
+const shapes = [
+  [[1], [1]],
+  [[7], [7]],
+  [
+    [2, 3, 5],
+    [2, 3, 5],
+  ],
+  [[1025], [1025]],
+]; // 1,025: two workgroups
 const rng = new Rng(3, "regression tests");
 
 /** A prediction and a target whose differences avoid some values. */
@@ -20,14 +28,24 @@ const reductions = ["mean", "sum", "none"] as const;
 
 test.each(reductions)("mse, l1 and smoothL1, %s, with gradients to both sides", async (reduction) => {
   const kinks = { shapes, probes: 20 };
-  await checkOp("mse", (x, t) => mse(x, t, { reduction }), (x, t) => reference.mse(x, t, { reduction }), kinks);
+  await checkOp(
+    "mse",
+    (x, t) => mse(x, t, { reduction }),
+    (x, t) => reference.mse(x, t, { reduction }),
+    kinks,
+  );
   // Where the difference is 0 (l1) or beta (smoothL1) a central difference sees both sides: the targets keep 0.01 away.
   const apart = (beta: number) => ({
     ...kinks,
     shapes: [],
     inputs: shapes.map(([shape]) => awayFrom(shape, [-beta, 0, beta])),
   });
-  await checkOp("l1", (x, t) => l1(x, t, { reduction }), (x, t) => reference.l1(x, t, { reduction }), apart(0));
+  await checkOp(
+    "l1",
+    (x, t) => l1(x, t, { reduction }),
+    (x, t) => reference.l1(x, t, { reduction }),
+    apart(0),
+  );
   for (const beta of [0.3, 1]) {
     await checkOp(
       "smoothL1",
@@ -54,7 +72,10 @@ test("refusals name the loss and both shapes", () => {
   const a = tensor([1, 2]);
   const b = tensor([1, 2, 3]);
   checkThrows(() => mse(a, b), "mse: the target must have the shape of the prediction [2], got [3]");
-  checkThrows(() => l1(a, tensor([1, 2], { dtype: "i32" })), "l1: the target must be f32, got i32 [2]; cast it first");
+  checkThrows(
+    () => l1(a, tensor([1, 2], { dtype: "i32" })),
+    "l1: the target must be f32 or f16, got i32 [2]; cast it first",
+  );
   checkThrows(
     () => mse(a, a, { reduction: "average" as "mean" }),
     'mse: reduction must be "mean", "sum" or "none", got "average"',
