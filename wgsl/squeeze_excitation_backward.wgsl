@@ -2,21 +2,24 @@
 //
 //   dout[n,c] = gate * (1 - gate) * sum over t of partial[n,c,t]        gradient before the sigmoid
 //   dhidden[n,r] = sum over c of w2[c,r] * dout[n,c] where hidden > 0   gradient before the relu
-//   shift[n,c] = sum over r of w1[r,c] * dhidden[n,r] / SIZE            what every value gets through the mean
+//   shift[n,c] = sum over r of w1[r,c] * dhidden[n,r] / size            what every value gets through the mean
 //
 // partial   [N, C, T]: sums of dy * x over slices of planes; w1 [R, C]; w2 [C, R]
-// grid      one workgroup per sample; HC threads share a sum over R or T, HR threads one over C; fixed order
+// grid      one workgroup per sample; share_c threads share a sum over R or T, share_r threads one over C; fixed order
 // numerics  f32
 // source    Hu et al. 2018, arXiv:1709.01507
 // used by src/kernels/squeezeExcitation.ts
-const C: u32 = 8;          // channels
-const R: u32 = 2;          // hidden units
-const T: u32 = 4;          // slices per plane
-const SIZE: f32 = 64.0;    // values per plane
-const HC: u32 = 8;         // threads that share one of C results
-const HR: u32 = 8;         // threads that share one of R results
 const WG: u32 = 128;       // threads per workgroup
-const_assert WG % HC == 0 && WG % HR == 0;
+const UNITS: u32 = 3968;   // channels and hidden units at most
+
+struct Block {
+  channels: u32,
+  hidden: u32,    // units
+  slices: u32,    // per plane
+  size: u32,      // values per plane
+  share_c: u32,   // threads that share one of `channels` results; divides WG, as share_r does
+  share_r: u32,   // threads that share one of `hidden` results
+}
 
 @group(0) @binding(0) var<storage, read> partial: array<f32>;
 @group(0) @binding(1) var<storage, read> w1: array<f32>;
@@ -26,10 +29,10 @@ const_assert WG % HC == 0 && WG % HR == 0;
 @group(0) @binding(5) var<storage, read_write> dout: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dhidden: array<f32>;
 @group(0) @binding(7) var<storage, read_write> shift: array<f32>;
+var<immediate> s: Block;
 
 var<workgroup> sh_part: array<f32, WG>;
-var<workgroup> sh_out: array<f32, C>;
-var<workgroup> sh_hidden: array<f32, R>;
+var<workgroup> sh_units: array<f32, UNITS>;   // gradients of channels, then of hidden units
 
 // The sum of what `helpers` neighbouring threads hold, in the first of them.
 fn share(t: u32, value: f32, helpers: u32) -> f32 {
@@ -47,40 +50,40 @@ fn share(t: u32, value: f32, helpers: u32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let n = group.x;
   let t = local.x;
-  for (var c0 = 0u; c0 < C; c0 += WG / HC) {
-    let c = c0 + t / HC;
+  for (var c0 = 0u; c0 < s.channels; c0 += WG / s.share_c) {
+    let c = c0 + t / s.share_c;
     var sum = 0.0;
-    if (c < C) {
-      for (var k = t % HC; k < T; k += HC) { sum += partial[(n * C + c) * T + k]; }
+    if (c < s.channels) {
+      for (var k = t % s.share_c; k < s.slices; k += s.share_c) { sum += partial[(n * s.channels + c) * s.slices + k]; }
     }
-    let total = share(t, sum, HC);
-    if (t % HC == 0 && c < C) {
-      let s = gate[n * C + c];
-      sh_out[c] = total * s * (1.0 - s);
-      dout[n * C + c] = sh_out[c];
+    let total = share(t, sum, s.share_c);
+    if (t % s.share_c == 0 && c < s.channels) {
+      let g = gate[n * s.channels + c];
+      sh_units[c] = total * g * (1.0 - g);
+      dout[n * s.channels + c] = sh_units[c];
     }
   }
   workgroupBarrier();
-  for (var r0 = 0u; r0 < R; r0 += WG / HR) {
-    let r = r0 + t / HR;
+  for (var r0 = 0u; r0 < s.hidden; r0 += WG / s.share_r) {
+    let r = r0 + t / s.share_r;
     var sum = 0.0;
-    if (r < R) {
-      for (var c = t % HR; c < C; c += HR) { sum += w2[c * R + r] * sh_out[c]; }
+    if (r < s.hidden) {
+      for (var c = t % s.share_r; c < s.channels; c += s.share_r) { sum += w2[c * s.hidden + r] * sh_units[c]; }
     }
-    let total = share(t, sum, HR);
-    if (t % HR == 0 && r < R) {
-      sh_hidden[r] = select(0.0, total, hidden[n * R + r] > 0.0);
-      dhidden[n * R + r] = sh_hidden[r];
+    let total = share(t, sum, s.share_r);
+    if (t % s.share_r == 0 && r < s.hidden) {
+      sh_units[s.channels + r] = select(0.0, total, hidden[n * s.hidden + r] > 0.0);
+      dhidden[n * s.hidden + r] = sh_units[s.channels + r];
     }
   }
   workgroupBarrier();
-  for (var c0 = 0u; c0 < C; c0 += WG / HC) {
-    let c = c0 + t / HC;
+  for (var c0 = 0u; c0 < s.channels; c0 += WG / s.share_c) {
+    let c = c0 + t / s.share_c;
     var sum = 0.0;
-    if (c < C) {
-      for (var r = t % HC; r < R; r += HC) { sum += w1[r * C + c] * sh_hidden[r]; }
+    if (c < s.channels) {
+      for (var r = t % s.share_c; r < s.hidden; r += s.share_c) { sum += w1[r * s.channels + c] * sh_units[s.channels + r]; }
     }
-    let total = share(t, sum, HC);
-    if (t % HC == 0 && c < C) { shift[n * C + c] = total / SIZE; }
+    let total = share(t, sum, s.share_c);
+    if (t % s.share_c == 0 && c < s.channels) { shift[n * s.channels + c] = total / f32(s.size); }
   }
 }

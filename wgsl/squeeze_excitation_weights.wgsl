@@ -9,9 +9,9 @@
 // numerics          f32
 // source            Hu et al. 2018, arXiv:1709.01507
 // used by src/kernels/squeezeExcitation.ts
-const C: u32 = 8;          // channels
-const R: u32 = 2;          // hidden units
 const WG: u32 = 64;        // threads per workgroup
+
+struct Block { channels: u32, hidden: u32 }
 
 @group(0) @binding(0) var<storage, read> squeezed: array<f32>;
 @group(0) @binding(1) var<storage, read> hidden: array<f32>;
@@ -21,24 +21,25 @@ const WG: u32 = 64;        // threads per workgroup
 @group(0) @binding(5) var<storage, read_write> db1: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dw2: array<f32>;
 @group(0) @binding(7) var<storage, read_write> db2: array<f32>;
+var<immediate> s: Block;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let i = id.x;
-  if (i >= C * R) { return; }
-  let c1 = i % C;            // this thread's element of dw1 is [r1, c1], of dw2 [c2, r2]
-  let r1 = i / C;
-  let c2 = i / R;
-  let r2 = i % R;
+  if (i >= s.channels * s.hidden) { return; }
+  let c1 = i % s.channels;            // this thread's element of dw1 is [r1, c1], of dw2 [c2, r2]
+  let r1 = i / s.channels;
+  let c2 = i / s.hidden;
+  let r2 = i % s.hidden;
   var w1 = 0.0;
   var b1 = 0.0;
   var w2 = 0.0;
   var b2 = 0.0;
-  for (var n = 0u; n < arrayLength(&dout) / C; n++) {
-    let h = dhidden[n * R + r1];
-    let o = dout[n * C + c2];
-    w1 += h * squeezed[n * C + c1];
-    w2 += o * hidden[n * R + r2];
+  for (var n = 0u; n < arrayLength(&dout) / s.channels; n++) {
+    let h = dhidden[n * s.hidden + r1];
+    let o = dout[n * s.channels + c2];
+    w1 += h * squeezed[n * s.channels + c1];
+    w2 += o * hidden[n * s.hidden + r2];
     b1 += h;
     b2 += o;
   }

@@ -21,10 +21,7 @@ export interface Patch {
 const PATCHES: readonly Patch[] = [
   { TC: 4, PX: 8, PY: 8 },
   { TC: 2, PX: 8, PY: 8 },
-  { TC: 4, PX: 8, PY: 4 },
   { TC: 1, PX: 8, PY: 8 },
-  { TC: 2, PX: 8, PY: 4 },
-  { TC: 4, PX: 8, PY: 2 },
   { TC: 4, PX: 4, PY: 4 },
   { TC: 2, PX: 4, PY: 4 },
   { TC: 1, PX: 4, PY: 4 },

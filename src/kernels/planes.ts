@@ -56,7 +56,8 @@ export function planeSlicedSums(a: Tensor, b: Tensor | null, p: PlaneSlices): Te
   const planes = a.size / p.size;
   const partial = empty([planes, p.T]);
   launch("plane_sum", {
-    consts: { V: p.type, LANES: p.lanes, UNITS: p.units, T: p.T, PRODUCT: b !== null, WG },
+    consts: { V: p.type, LANES: p.lanes, PRODUCT: b !== null, WG },
+    immediates: { units: p.units, threads: p.T },
     buffers: { a, b: b ?? a, partial },
     grid: linearGrid(planes * p.T, WG),
     flops: (b ? 2 : 1) * a.size,
@@ -82,7 +83,8 @@ export function planeAffine(x: Tensor, scale: Tensor, shift: Tensor | null): Ten
   const p = planeSlices(sizeOf(x.shape.slice(2)));
   const y = emptyFrom(x.shape, x);
   launch("plane_affine", {
-    consts: { V: p.type, UNITS: p.units, T: p.T, SHIFT: shift !== null, WG },
+    consts: { V: p.type, SHIFT: shift !== null, WG },
+    immediates: { units: p.units, threads: p.T },
     buffers: { x, scale, shift: shift ?? scale, y },
     grid: linearGrid(scale.size * p.T, WG),
     flops: 2 * y.size,

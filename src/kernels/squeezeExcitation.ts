@@ -28,13 +28,14 @@ export function squeezeExcitation(x: Tensor, w1: Tensor, b1: Tensor | null, w2: 
   const [C, R] = check(x, w1, b1, w2, b2);
   const p = planeSlices(sizeOf(x.shape.slice(2)), MAX_SLICES);
   const N = x.shape[0];
-  const consts = { C, R, T: p.T, SIZE: p.size, HC: helpers(C), HR: helpers(R), WG };
+  const block = { channels: C, hidden: R, slices: p.T, size: p.size, share_c: helpers(C), share_r: helpers(R) };
   const squeezed = empty([N, C]);
   const hidden = empty([N, R]);
   const gate = empty([N, C]);
   const partial = planeSlicedSums(x, null, p);
   launch("squeeze_excitation", {
-    consts: { ...consts, HAS_B1: b1 !== null, HAS_B2: b2 !== null },
+    consts: { HAS_B1: b1 !== null, HAS_B2: b2 !== null, WG },
+    immediates: block,
     buffers: { partial, w1, b1: b1 ?? w1, w2, b2: b2 ?? w2, squeezed, hidden, gate },
     grid: [N, 1, 1],
     flops: 4 * N * C * R,
@@ -50,7 +51,8 @@ export function squeezeExcitation(x: Tensor, w1: Tensor, b1: Tensor | null, w2: 
       const shift = empty([N, C]);
       const sums = planeSlicedSums(dy, x, p);
       launch("squeeze_excitation_backward", {
-        consts,
+        consts: { WG },
+        immediates: block,
         buffers: { partial: sums, w1, w2, hidden, gate, dout, dhidden, shift },
         grid: [N, 1, 1],
         flops: 4 * N * C * R,
@@ -59,7 +61,7 @@ export function squeezeExcitation(x: Tensor, w1: Tensor, b1: Tensor | null, w2: 
       if (!needs.slice(1).includes(true)) return [dx];
       const [dw1, db1, dw2, db2] = [empty([R, C]), empty([R]), empty([C, R]), empty([C])];
       launch("squeeze_excitation_weights", {
-        consts: { C, R },
+        immediates: { channels: C, hidden: R },
         buffers: { squeezed, hidden, dout, dhidden, dw1, db1, dw2, db2 },
         grid: linearGrid(C * R, 64),
         flops: 4 * N * C * R,
