@@ -88,9 +88,12 @@ const GAIN = 0.05;
 /** For sums in another order: far above rounding, far below a wrong tap. */
 export const REORDERED = 1e-4;
 
+/** For factors rounded to f16's 11 bits. */
+export const ROUNDED = 1e-2;
+
 /**
- * Measures the operations that have been recorded with shapes unknown so far (convolutions), and keeps the fastest kernels and tiles
- * for them, also for later runs on this adapter. Every candidate is first compared with the plain kernel; one that
+ * Measures the operations that have been recorded with shapes unknown so far (convolutions and matrix products), and keeps the fastest kernels
+ * and tiles for them, also for later runs on this adapter. Every candidate is first compared with the plain kernel; one that
  * differs is never taken. Compiled steps are traced anew on their next call. Results may differ in the last bits from
  * those before, since sums change their order; they repeat as long as the choices stay. Without effect where
  * WGRAD_TUNE is 0. Call it outside of steps. Throws OptionError unless `seconds` is positive.

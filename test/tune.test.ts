@@ -10,6 +10,7 @@ import {
   compile,
   conv2d,
   init,
+  matmul,
   mul,
   randn,
   sum,
@@ -18,6 +19,7 @@ import {
   type Tensor,
 } from "../src/index.ts";
 import { gpu } from "../src/gpu/device.ts";
+import { sizeOf } from "../src/shape.ts";
 import { pick, REORDERED, type Tunable } from "../src/tune.ts";
 
 const before = { cache: process.env.XDG_CACHE_HOME, tune: process.env.WGRAD_TUNE };
@@ -130,17 +132,33 @@ describe("tune", () => {
   });
 });
 
-test("a convolution and its gradients, tuned, are what they were to rounding", async () => {
-  const rng = new Rng(2, "conv");
+test.each([
   // one tap: its many candidates compile fast
-  const random = (shape: number[]) => ({
+  [
+    "convolution",
+    (x: Tensor, w: Tensor) => conv2d(x, w),
+    [
+      [2, 3, 12, 12],
+      [16, 3, 1, 1],
+    ],
+  ],
+  [
+    "matrix product",
+    (x: Tensor, w: Tensor) => matmul(x, w),
+    [
+      [5, 20],
+      [20, 9],
+    ],
+  ],
+] as const)("a %s and its gradients, tuned, are what they were to rounding", async (_, op, shapes) => {
+  const rng = new Rng(2, "tuned");
+  const data = shapes.map((shape) => ({
     shape,
-    values: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => rng.normal()),
-  });
-  const data = [random([2, 3, 12, 12]), random([16, 3, 1, 1])];
+    values: Float32Array.from({ length: sizeOf(shape) }, () => rng.normal()),
+  }));
   const run = async () => {
     const [x, w] = data.map(({ shape, values }) => tensor(values, { shape, requiresGrad: true }));
-    const y = conv2d(x, w);
+    const y = op(x, w);
     backward(sum(mul(y, y)));
     return (await Promise.all([y, x.grad!, w.grad!].map((t) => t.read()))).map((values) => Array.from(values));
   };

@@ -10,7 +10,7 @@
 // grid      [tiles, folded over x and y] x [BATCH]
 // numerics  f32; the products of an output are added by one thread in one order
 // source    own work
-// used by src/kernels/matmul.ts
+// used by src/kernels/matmulRun.ts
 const TM: u32 = 64;
 const TN: u32 = 64;
 const RM: u32 = 4;

@@ -7,7 +7,7 @@
 // grid      [N, ceil(M / TM), 1]
 // numerics  f32; a fixed tree over the threads
 // source    own work
-// used by src/kernels/matmul.ts
+// used by src/kernels/matmulRun.ts
 const WG: u32 = 64;     // threads per workgroup
 const TM: u32 = 8;      // rows per workgroup
 const N: u32 = 8;

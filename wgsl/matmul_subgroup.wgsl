@@ -8,7 +8,7 @@
 // grid      [tiles, folded over x and y] x [BATCH]
 // numerics  f32; the products of an output are added by one thread in one order
 // source    own work
-// used by src/kernels/matmul.ts on software adapters
+// used by src/kernels/matmulRun.ts on software adapters
 enable subgroups;
 
 const SG: u32 = 8;           // lanes of a subgroup

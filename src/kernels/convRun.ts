@@ -8,7 +8,7 @@ import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
 import { Rng } from "../random.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
-import { pick, REORDERED, type Tunable } from "../tune.ts";
+import { pick, REORDERED, ROUNDED, type Tunable } from "../tune.ts";
 import { axisConsts, ceilDiv, triple } from "./axes.ts";
 import { gradPatchPlan, launchGradPatch, launchPatch } from "./convPatch.ts";
 import type { ConvShape } from "./convShape.ts";
@@ -138,9 +138,6 @@ function shapeKey(s: ConvShape, batch: number): string {
   return `${batch} ${s.groups}x${s.cin}-${s.cout} ${axes.join(" ")}`;
 }
 
-/** Factors rounded to 11 bits. */
-const HALF = 1e-2;
-
 const products: Tunable<ProductShape, ForwardChoice> = {
   name: "convolution",
   kernels: [
@@ -150,7 +147,7 @@ const products: Tunable<ProductShape, ForwardChoice> = {
   key: ({ p, batch }) =>
     `${shapeKey(p, batch)} ${p.fraction.join("x")}${p.transposed ? " transposed" : ""} ${matmulPrecision()}`,
   candidates: ({ p, batch }) => forwardChoices(p, batch * sizeOf(p.output)),
-  tolerance: ({ kernel, tile }) => (kernel === "matrix" && tile.T === "f16" ? HALF : REORDERED),
+  tolerance: ({ kernel, tile }) => (kernel === "matrix" && tile.T === "f16" ? ROUNDED : REORDERED),
   plain: ({ p }) => plainChoice(p.cout),
   inputs: ({ p, batch }) => {
     const rng = new Rng(0, "tune");

@@ -2,15 +2,11 @@
 
 import { record } from "../autograd.ts";
 import { ShapeError } from "../errors.ts";
-import { gpu } from "../gpu/device.ts";
-import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
-import { launch } from "../gpu/program.ts";
-import { broadcastShapes, sameShape, showShape, sizeOf, stridesOf, type Shape } from "../shape.ts";
-import { emptyFrom, type Tensor } from "../tensor.ts";
+import { sameShape, showShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 import { checkFloat } from "./checks.ts";
-import { broadcastTo, reshape } from "./layout.ts";
-import { launchMatmulMatrix, matrixTiles } from "./matrixUnits.ts";
-import { matmulPrecision } from "./precision.ts";
+import { reshape } from "./layout.ts";
+import { product } from "./matmulRun.ts";
 import { sumTo } from "./reduction.ts";
 
 export interface MatmulOptions {
@@ -85,116 +81,4 @@ export function linear(x: Tensor, w: Tensor, b: Tensor | null = null): Tensor {
     needs[2] ? sumTo(dy, b!.shape) : null,
   ]);
   return reshape(y, [...x.shape.slice(0, -1), out]);
-}
-
-/** The product without a gradient; both operands have at least two dimensions that fit. */
-function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, bias: Tensor | null = null): Tensor {
-  const [M, K] = transposeA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
-  const N = b.shape.at(transposeB ? -2 : -1)!;
-  const batch = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const walk = walkBatch(batch, a.shape.slice(0, -2), b.shape.slice(0, -2));
-  if (!walk) {
-    const whole = (t: Tensor) => broadcastTo(t, [...batch, ...t.shape.slice(-2)]);
-    return product(whole(a), whole(b), transposeA, transposeB, bias);
-  }
-  const y = emptyFrom([...batch, M, N], a, b);
-  const buffers = { a, b, bias: bias ?? b, y };
-  const BIAS = bias ? 1 : 0;
-  const flops = 2 * y.size * K;
-  const { subgroupSize, software } = gpu().info;
-  const bySubgroup = software && (subgroupSize === 4 || subgroupSize === 8);
-  if (!bySubgroup && batch.length === 0 && !transposeA && transposeB && M <= 32 && K >= 32 && N <= MAX_WORKGROUPS) {
-    launch("matmul_rows", { consts: { N, K, BIAS }, buffers, grid: [N, Math.ceil(M / 8), 1], flops });
-    return y;
-  }
-  const layout = {
-    ...{ N, BIAS, BATCH: sizeOf(batch), A_MATRICES: a.size / (M * K) },
-    ...(transposeA ? { AM: 1, AK: M } : { AM: K, AK: 1 }),
-    ...(transposeB ? { BK: 1, BN: K } : { BK: N, BN: 1 }),
-    ...batchConsts(walk, M * K, K * N),
-  };
-  // Where asked for: in f32 no one has measured yet that they are faster.
-  const [units] = matmulPrecision() === "highest" ? [] : matrixTiles(M, N);
-  if (bySubgroup) {
-    const { RM, RN } = subgroupTile(M, N, sizeOf(batch), subgroupSize);
-    const tiles = Math.ceil(M / RM) * Math.ceil(N / (RN * subgroupSize));
-    const [x, rest] = linearGrid(tiles, 1);
-    launch("matmul_subgroup", {
-      consts: { ...layout, SG: subgroupSize, RM, RN },
-      buffers,
-      grid: [x, rest, sizeOf(batch)],
-      flops,
-    });
-  } else if (units && M >= 16 && N >= 16) {
-    launchMatmulMatrix(units, M, layout, buffers, flops);
-  } else {
-    const tile = workgroupTile(M, N);
-    const [x, rest] = linearGrid(Math.ceil(M / tile.TM) * Math.ceil(N / tile.TN), 1);
-    launch("matmul", { consts: { ...layout, ...tile }, buffers, grid: [x, rest, sizeOf(batch)], flops });
-  }
-  return y;
-}
-
-const SPREAD = 16; // subgroups that keep a software adapter's cores busy
-
-/** Rows and column vectors per subgroup: large for few loads, smaller while that leaves cores idle. */
-function subgroupTile(M: number, N: number, batch: number, lanes: number): { RM: number; RN: number } {
-  let RM = 16;
-  let RN = 4;
-  while (RM > 1 && RM / 2 >= M) RM /= 2;
-  while (RN > 1 && (RN / 2) * lanes >= N) RN /= 2;
-  const count = () => batch * Math.ceil(M / RM) * Math.ceil(N / (RN * lanes));
-  while (count() < SPREAD && RN > 1) RN /= 2;
-  while (count() < SPREAD && RM > 4) RM /= 2;
-  return { RM, RN };
-}
-
-/** Tiles of 64, or of 16 along a short side. */
-function workgroupTile(M: number, N: number): { TM: number; TN: number; RM: number; RN: number } {
-  const [TM, RM] = M > 32 ? [64, 4] : [16, 1];
-  const [TN, RN] = N > 32 ? [64, 4] : [16, 1];
-  return { TM, TN, RM, RN };
-}
-
-interface BatchDim {
-  n: number;
-  /** In matrices; 0 repeats. */
-  a: number;
-  b: number;
-}
-
-/**
- * The batch dimensions with the strides of both operands, merged where one walk serves; null when more than three
- * remain.
- */
-function walkBatch(batch: Shape, a: Shape, b: Shape): BatchDim[] | null {
-  const stridesIn = (own: Shape) => {
-    const strides = stridesOf(own);
-    return batch.map((_, d) => d - batch.length + own.length).map((d) => (d < 0 || own[d] === 1 ? 0 : strides[d]));
-  };
-  const [sa, sb] = [stridesIn(a), stridesIn(b)];
-  const dims: BatchDim[] = [];
-  batch.forEach((n, d) => {
-    if (n === 1) return;
-    const last = dims.at(-1);
-    if (last && last.a === sa[d] * n && last.b === sb[d] * n)
-      dims[dims.length - 1] = { n: last.n * n, a: sa[d], b: sb[d] };
-    else dims.push({ n, a: sa[d], b: sb[d] });
-  });
-  return dims.length <= 3 ? dims : null;
-}
-
-function batchConsts(dims: readonly BatchDim[], aSize: number, bSize: number) {
-  const at = (i: number) => dims[i] ?? { n: 1, a: 0, b: 0 };
-  const [x, y, z] = [at(0), at(1), at(2)];
-  return {
-    Z1: y.n,
-    Z2: z.n,
-    A0: x.a * aSize,
-    A1: y.a * aSize,
-    A2: z.a * aSize,
-    B0: x.b * bSize,
-    B1: y.b * bSize,
-    B2: z.b * bSize,
-  };
 }
