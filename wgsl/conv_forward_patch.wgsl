@@ -6,7 +6,8 @@
 // w         packed by conv_pack_taps.wgsl with PACK = SG, so that a lane loads four of its weights at once
 // bias      [groups*cout], read when biased = 1
 // method    lanes hold SG output channels; a thread keeps the sums of TC channel vectors x a patch of PY x PX pixels. Per
-//           input channel the pixels below the patch are loaded once, SG at a time, and spread to the taps that use them
+//           input channel the pixels below the patch are loaded once, SG at a time, and spread to the taps that use them.
+//           A patch may take every LW-th pixel of every LH-th row: with the dilation, its taps meet at fewer pixels
 // grid      [patches, folded over x and y] x [groups * ceil(blocks / TC)]
 // numerics  f32; the products of an output are added by one thread in one order, so the bits repeat
 // source    own work
@@ -21,8 +22,10 @@ const KH: u32 = 3;
 const KW: u32 = 3;
 const SH: u32 = 1;         // stride
 const SW: u32 = 1;
-const DH: u32 = 1;         // dilation
+const DH: u32 = 1;         // dilation, in steps of LH and LW
 const DW: u32 = 1;
+const LH: u32 = 1;         // rows from one of a patch to the next, and of the input below it
+const LW: u32 = 1;         // the same along a row
 
 struct Geometry {
   groups: u32, cin: u32, cout: u32,   // channels per group
@@ -39,6 +42,7 @@ const ROWS: u32 = (PY - 1) * SH + (KH - 1) * DH + 1;  // of the input below a pa
 const COLUMNS: u32 = (PX - 1) * SW + (KW - 1) * DW + 1;
 const VECTORS: u32 = (ROWS * COLUMNS + SG - 1) / SG;
 const_assert SG == 4 || SG == 8;
+const_assert (LH == 1 || SH == 1) && (LW == 1 || SW == 1);
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
@@ -60,17 +64,22 @@ fn spread(value: f32, lane: u32) -> f32 {
   }
 }
 
+// The first pixel of patch i along an axis: `step` patches interleave.
+fn first(i: u32, step: u32, pixels: u32) -> u32 {
+  return i / step * step * pixels + i % step;
+}
+
 @compute @workgroup_size(SG)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(subgroup_invocation_id) lane: u32) {
-  let across = (s.ow + PX - 1) / PX;   // patches along a row
-  let down = (s.oh + PY - 1) / PY;
+  let across = (s.ow + LW * PX - 1) / (LW * PX) * LW;   // patches along a row, LW beside each other from one pixel to the next
+  let down = (s.oh + LH * PY - 1) / (LH * PY) * LH;
   let blocks = (s.cout + SG - 1) / SG;
   let patches = arrayLength(&y) / (s.groups * s.cout * s.oh * s.ow) * (down * across);
   let index = id.y * groups.x + id.x;
   let at = min(index, patches - 1);
-  let left = at % across * PX;
-  let top = at / across % down * PY;
+  let left = first(at % across, LW, PX);
+  let top = first(at / across % down, LH, PY);
   let od = at / (across * down) % s.od;
   let n = at / (across * down * s.od);
   let columns = (blocks + TC - 1) / TC;
@@ -82,8 +91,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   var start: array<u32, VECTORS>;
   var ok: array<bool, VECTORS>;
   for (var v = 0u; v < VECTORS; v++) {  // @unroll
-    let h = top * SH + (v * SG + lane) / COLUMNS - u32(s.pad_h);   // negative positions wrap to huge ones
-    let c = left * SW + (v * SG + lane) % COLUMNS - u32(s.pad_w);
+    let h = top * SH + (v * SG + lane) / COLUMNS * LH - u32(s.pad_h);   // negative positions wrap to huge ones
+    let c = left * SW + (v * SG + lane) % COLUMNS * LW - u32(s.pad_w);
     ok[v] = h < s.ih && c < s.iw;
     start[v] = select(0u, h * s.iw + c, ok[v]);
   }
@@ -127,13 +136,13 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let rows = select(0u, TC * PY, index < patches);
   for (var row = 0u; row < rows; row++) {
     let co = (block + row / PY) * SG + lane;
-    let oy = top + row % PY;
+    let oy = top + row % PY * LH;
     if (co < s.cout && oy < s.oh) {
       let b = select(0.0, bias[s.biased * (g * s.cout + co)], s.biased == 1);
       let out = ((((n * s.groups + g) * s.cout + co) * s.od + od) * s.oh + oy) * s.ow;
       for (var ox = 0u; ox < PX; ox++) {  // @unroll
-        if (left + ox < s.ow) {
-          y[out + left + ox] = sums[ox] + b;
+        if (left + ox * LW < s.ow) {
+          y[out + left + ox * LW] = sums[ox] + b;
         }
       }
     }

@@ -11,14 +11,19 @@ import type { ConvShape } from "./convShape.ts";
 /** Channels side by side in the lanes of a subgroup. */
 export const PATCH_LANES = 8;
 
-/** What a thread computes: TC vectors of channels, each of PY x PX pixels. */
-export interface Patch {
+interface Size {
   readonly TC: number;
   readonly PX: number;
   readonly PY: number;
 }
 
-const PATCHES: readonly Patch[] = [
+/** What a thread computes: TC vectors of channels, each of PY x PX pixels, which lie LH rows and LW columns apart. */
+export interface Patch extends Size {
+  readonly LH: number;
+  readonly LW: number;
+}
+
+const SIZES: readonly Size[] = [
   { TC: 4, PX: 8, PY: 8 },
   { TC: 2, PX: 8, PY: 8 },
   { TC: 1, PX: 8, PY: 8 },
@@ -57,18 +62,32 @@ function ranked<T>(tiles: readonly T[], products: (tile: T) => number, work: (ti
 
 /** Patches of a forward kernel, that of the least instructions first. */
 export function patches(s: ConvShape): Patch[] {
-  const { kernel, output, cout } = s;
+  const { kernel, stride, dilation, cout } = s;
   const taps = kernel[1] * kernel[2];
-  const products = ({ TC, PX, PY }: Patch) => TC * PY * PX * taps;
-  return ranked(PATCHES, products, (patch) => {
+  const products = ({ TC, PX, PY }: Size) => TC * PY * PX * taps;
+  const [dh, dw] = [1, 2].map((axis) => (stride[axis] === 1 ? dilation[axis] : 1));
+  const apart = dh * dw > 1 ? [1, 0] : [0];
+  const all = SIZES.flatMap((size) => apart.map((a) => ({ ...size, LH: a ? dh : 1, LW: a ? dw : 1 })));
+  return ranked<Patch>(all, products, (patch) => {
     const { TC, PX, PY } = patch;
     const turn =
-      COST.load * vectorsBelow(s, PX, PY) +
+      COST.load * vectorsBelow(apartBy(s, patch), PX, PY) +
       COST.loadFour * ceilDiv(TC * taps, 4) +
       COST.product * products(patch) +
       COST.turn;
-    return ceilDiv(output[1], PY) * ceilDiv(output[2], PX) * ceilDiv(ceilDiv(cout, PATCH_LANES), TC) * turn;
+    return patchCount(s, patch) * ceilDiv(ceilDiv(cout, PATCH_LANES), TC) * turn;
   });
+}
+
+/** The convolution as a patch sees it: its dilation in steps of the patch. */
+function apartBy(s: ConvShape, { LH, LW }: Patch): ConvShape {
+  const [d, h, w] = s.dilation;
+  return { ...s, dilation: [d, h / LH, w / LW] };
+}
+
+/** Patches that cover one plane of the output. */
+function patchCount({ output }: ConvShape, { PX, PY, LH, LW }: Patch): number {
+  return ceilDiv(output[1], LH * PY) * LH * ceilDiv(output[2], LW * PX) * LW;
 }
 
 /** Consts and immediates that both kernels share. */
@@ -103,10 +122,10 @@ export function launchPatch(
   y: Tensor,
   flops: number,
 ): void {
-  const count = x.shape[0] * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
+  const count = x.shape[0] * s.output[0] * patchCount(s, patch);
   const z = s.groups * ceilDiv(ceilDiv(s.cout, PATCH_LANES), patch.TC);
   const [across, down] = linearGrid(count, 1);
-  const { consts, immediates } = geometry(s);
+  const { consts, immediates } = geometry(apartBy(s, patch));
   launch("conv_forward_patch", {
     consts: { ...consts, ...patch },
     immediates: { ...immediates, biased: bias ? 1 : 0 },
@@ -135,7 +154,7 @@ function packTaps(s: ConvShape & { readonly transposed: boolean }, TC: number, w
 }
 
 /** What a thread of the weight gradient sums up: TC channel vectors x CB input channels, PY x PX pixels at a time. */
-export interface GradPatch extends Patch {
+export interface GradPatch extends Size {
   readonly CB: number;
 }
 
