@@ -23,8 +23,9 @@ const KH: u32 = 3;
 const KW: u32 = 3;
 const SH: u32 = 1;         // stride
 const SW: u32 = 1;
-const DH: u32 = 1;         // dilation
+const DH: u32 = 1;         // dilation, the rows' in steps of LH
 const DW: u32 = 1;
+const LH: u32 = 1;         // rows from one of a patch to the next, and of the input below it: with the dilation, taps meet
 
 struct Geometry {
   groups: u32, cin: u32, cout: u32,   // channels per group
@@ -40,6 +41,7 @@ const COLUMNS: u32 = (PX - 1) * SW + (KW - 1) * DW + 1;
 const VECTORS: u32 = (ROWS * COLUMNS + SG - 1) / SG;
 const_assert SG == 4 || SG == 8;
 const_assert PX % 4 == 0;
+const_assert LH == 1 || SH == 1;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
@@ -76,7 +78,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let plane = s.ih * s.iw;
   let row = (s.ow + 3) / 4;   // vectors
   let across = (s.ow + PX - 1) / PX;
-  let down = (s.oh + PY - 1) / PY;
+  let down = (s.oh + LH * PY - 1) / (LH * PY) * LH;   // patches interleave, LH of them
   let patches = arrayLength(&x) / (s.groups * s.cin * s.id * plane) * (s.od * down * across);
   let chunk = (patches + groups.z - 1) / groups.z;
   let end = min((id.z + 1) * chunk, patches);
@@ -84,7 +86,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   var sums: array<f32, TC * CB * TAPS>;
   for (var at = id.z * chunk; at < end; at++) {
     let left = at % across * PX;
-    let top = at / across % down * PY;
+    let under = at / across % down;
+    let top = under / LH * LH * PY + under % LH;
     let od = at / (across * down) % s.od;
     let n = at / (across * down * s.od);
     let d = od * s.sd + kd * s.dd - u32(s.pad_d);   // negative positions wrap to huge ones
@@ -95,8 +98,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
       let channel = (((n * s.groups + g) * s.cout + co) * s.od + od) * s.oh * row;
       for (var oy = 0u; oy < PY; oy++) {  // @unroll
         for (var v = 0u; v < PX / 4; v++) {  // @unroll
-          let inside = top + oy < s.oh && left / 4 + v < row;
-          let at = select(0u, channel + (top + oy) * row + left / 4 + v, inside);
+          let inside = top + oy * LH < s.oh && left / 4 + v < row;
+          let at = select(0u, channel + (top + oy * LH) * row + left / 4 + v, inside);
           grads[(t * PY + oy) * (PX / 4) + v] = select(vec4f(0.0), dy[at], inside);
         }
       }
@@ -106,7 +109,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     var start: array<u32, VECTORS>;
     var ok: array<bool, VECTORS>;
     for (var v = 0u; v < VECTORS; v++) {  // @unroll
-      let h = top * SH + (v * SG + lane) / COLUMNS - u32(s.pad_h);
+      let h = top * SH + (v * SG + lane) / COLUMNS * LH - u32(s.pad_h);
       let c = left * SW + (v * SG + lane) % COLUMNS - u32(s.pad_w);
       ok[v] = h < s.ih && c < s.iw && d < s.id;
       start[v] = select(0u, d * plane + h * s.iw + c, ok[v]);

@@ -17,6 +17,12 @@ interface Size {
   readonly PY: number;
 }
 
+/** How far apart the pixels of a patch lie. */
+interface Spread {
+  readonly LH: number;
+  readonly LW?: number;
+}
+
 /** What a thread computes: TC vectors of channels, each of PY x PX pixels, which lie LH rows and LW columns apart. */
 export interface Patch extends Size {
   readonly LH: number;
@@ -80,13 +86,13 @@ export function patches(s: ConvShape): Patch[] {
 }
 
 /** The convolution as a patch sees it: its dilation in steps of the patch. */
-function apartBy(s: ConvShape, { LH, LW }: Patch): ConvShape {
+function apartBy(s: ConvShape, { LH, LW = 1 }: Spread): ConvShape {
   const [d, h, w] = s.dilation;
   return { ...s, dilation: [d, h / LH, w / LW] };
 }
 
 /** Patches that cover one plane of the output. */
-function patchCount({ output }: ConvShape, { PX, PY, LH, LW }: Patch): number {
+function patchCount({ output }: ConvShape, { PX, PY, LH, LW = 1 }: Size & Spread): number {
   return ceilDiv(output[1], LH * PY) * LH * ceilDiv(output[2], LW * PX) * LW;
 }
 
@@ -153,12 +159,16 @@ function packTaps(s: ConvShape & { readonly transposed: boolean }, TC: number, w
   return packed;
 }
 
-/** What a thread of the weight gradient sums up: TC channel vectors x CB input channels, PY x PX pixels at a time. */
-export interface GradPatch extends Size {
+interface GradSize extends Size {
   readonly CB: number;
 }
 
-const GRAD_PATCHES: readonly GradPatch[] = [
+/** What a thread of the weight gradient sums up: TC channel vectors x CB input channels, PY x PX pixels at a time, LH rows apart. */
+export interface GradPatch extends GradSize {
+  readonly LH: number;
+}
+
+const GRAD_SIZES: readonly GradSize[] = [
   { TC: 2, CB: 4, PX: 8, PY: 4 },
   { TC: 2, CB: 4, PX: 8, PY: 2 },
   { TC: 2, CB: 2, PX: 8, PY: 2 },
@@ -169,16 +179,18 @@ const GRAD_PATCHES: readonly GradPatch[] = [
 /** Patches of the weight gradient, that of the least instructions first. */
 export function gradPatches(s: ConvShape): GradPatch[] {
   const taps = s.kernel[1] * s.kernel[2];
-  const products = ({ TC, CB, PX, PY }: GradPatch) => TC * CB * PX * PY * taps;
-  return ranked(GRAD_PATCHES, products, (patch) => {
+  const products = ({ TC, CB, PX, PY }: GradSize) => TC * CB * PX * PY * taps;
+  const apart = s.stride[1] === 1 && s.dilation[1] > 1 ? [s.dilation[1], 1] : [1];
+  const all = GRAD_SIZES.flatMap((size) => apart.map((LH) => ({ ...size, LH })));
+  return ranked<GradPatch>(all, products, (patch) => {
     const { TC, CB, PX, PY } = patch;
     const turn =
-      COST.load * CB * vectorsBelow(s, PX, PY) +
+      COST.load * CB * vectorsBelow(apartBy(s, patch), PX, PY) +
       (COST.loadFour * TC * PX * PY) / 4 +
       COST.product * products(patch) +
       COST.turn;
     const tiles = ceilDiv(ceilDiv(s.cout, PATCH_LANES), TC) * ceilDiv(s.cin, CB);
-    return tiles * ceilDiv(s.output[1], PY) * ceilDiv(s.output[2], PX) * turn;
+    return tiles * patchCount(s, patch) * turn;
   });
 }
 
@@ -197,7 +209,7 @@ interface GradPatchPlan {
 /** How the work of a weight gradient is cut: `tiles` threads for each of at most `patches` ranges of pixels. */
 export function gradPatchPlan(s: ConvShape, patch: GradPatch, batch: number): GradPatchPlan {
   const tiles = s.groups * ceilDiv(ceilDiv(s.cout, PATCH_LANES), patch.TC) * ceilDiv(s.cin, patch.CB) * s.kernel[0];
-  const patches = batch * s.output[0] * ceilDiv(s.output[1], patch.PY) * ceilDiv(s.output[2], patch.PX);
+  const patches = batch * s.output[0] * patchCount(s, patch);
   return { patch, tiles, patches };
 }
 
@@ -212,7 +224,7 @@ export function launchGradPatch(
   flops: number,
 ): void {
   const [across, down] = linearGrid(tiles, 1);
-  const { consts, immediates } = geometry(s);
+  const { consts, immediates } = geometry(apartBy(s, patch));
   launch("conv_weight_grad_patch", {
     consts: { ...consts, ...patch },
     immediates,
