@@ -146,7 +146,7 @@ function checkNothingHeld({ held }: Recording): void {
 }
 
 async function replay<R>({ plan, result, inputs, tensors }: Trace, given: StepInputs): Promise<R> {
-  const fresh = new Map(tensors.map((s) => [s, new Storage(s.bytes)]));
+  const fresh = new Map(tensors.map((s) => [s, new Storage(s.bytes, s.half)]));
   await replayStep([...fresh.values()], () => {
     inputs.now = given;
     return runPlan(plan, fresh);

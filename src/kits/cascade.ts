@@ -31,6 +31,9 @@ export interface Cascade {
   readonly mode: ProgressMode;
   /** Seconds for measuring kernels before each network's training; 0: none. */
   readonly tune: number;
+  /** See TrainJob. */
+  readonly resume: boolean;
+  readonly checkpointSeconds: number;
   /** The networks to train; the others are loaded from the run folder. */
   readonly stages: readonly StageName[];
   /** What is known of networks trained before; "absent" ones had nothing to learn. */
@@ -118,7 +121,7 @@ async function coarseStageOf(run: Cascade): Promise<void> {
 }
 
 function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob {
-  const { options, split, folder, mode, tune } = run;
+  const { options, split, folder, mode, tune, resume, checkpointSeconds } = run;
   return {
     source,
     train: split.train,
@@ -128,6 +131,8 @@ function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob
     folder,
     mode,
     tune,
+    resume,
+    checkpointSeconds,
   };
 }
 

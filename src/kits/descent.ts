@@ -9,6 +9,9 @@ export interface Descent {
   step(loss: Tensor, optimiser: Adam): void;
   /** After the last optimiser of the training step. */
   finish(): void;
+  /** The loss scale for a checkpoint; empty where there is none. */
+  state(): Promise<Record<string, number>>;
+  loadState(state: Readonly<Record<string, number>>): void;
 }
 
 /** `precision` of the network's activations; where the adapter has no f16, as f32. */
@@ -21,6 +24,8 @@ export function descent(precision: "f32" | "f16"): Descent {
         optimiser.zeroGrad();
       },
       finish: () => {},
+      state: async () => ({}),
+      loadState: () => {},
     };
   const scaler = new GradScaler();
   return {
@@ -30,5 +35,7 @@ export function descent(precision: "f32" | "f16"): Descent {
       optimiser.zeroGrad();
     },
     finish: () => scaler.update(),
+    state: () => scaler.state(),
+    loadState: ({ scale, good }) => scaler.loadState({ scale, good }),
   };
 }

@@ -28,6 +28,7 @@ import {
   type Terms,
 } from "./network.ts";
 import type { FineOptions } from "./options.ts";
+import { loadNetworkState, networkState, type TrainedParts } from "./trainingState.ts";
 
 /** Background and one target, softmax; named for its stage so that every stage starts from weights of its own. */
 export function fineNetwork(stage: string, options: FineOptions, seed: number, frequencies: ClassFrequencies): Network {
@@ -49,6 +50,11 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
     down.finish();
     return packed(g, d);
   });
+  const parts: TrainedParts = {
+    models: { model: generator, ...(adamD && { discriminators }) },
+    optimisers: { adam, ...(adamD && { adamD }) },
+    descent: down,
+  };
   return {
     model: fullResolution(generator),
     ...softmaxHead,
@@ -64,6 +70,8 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
     get lr() {
       return adam.lr;
     },
+    state: () => networkState(parts),
+    loadState: (state) => loadNetworkState(parts, state),
     ...steps,
   };
 }

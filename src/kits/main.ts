@@ -25,6 +25,8 @@ interface CommandOptions {
   dataNote?: string;
   out?: string;
   overwrite?: boolean;
+  resume?: boolean;
+  checkpointMinutes: number;
   preset?: string;
   stages?: StageName[];
   ablation?: boolean;
@@ -68,6 +70,12 @@ const seconds = (text: string): number => {
   return value;
 };
 
+const minutes = (text: string): number => {
+  const value = Number(text);
+  if (!(value >= 0)) throw new InvalidArgumentError("must be a number of minutes.");
+  return value;
+};
+
 const collect = (text: string, all: string[]): string[] => [...all, text];
 
 /** Flags that set one setting of the run. */
@@ -108,6 +116,13 @@ function commandLine(): Command {
     .option("--data-note <text>", "a sentence about the data for the report")
     .option("--out <folder>", "run folder; default runs/<preset>")
     .option("--overwrite", "replace a run that is already there")
+    .option("--resume", "go on where the run in --out was interrupted, bit by bit; begin it where there is none")
+    .option(
+      "--checkpoint-minutes <n>",
+      "minutes between checkpoints to resume from; one follows each epoch anyway",
+      minutes,
+      10,
+    )
     .option("--preset <name>", "see below; default phantom, or demo with --data")
     .option(
       "--stages <list>",
@@ -193,16 +208,21 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const stages = o.stages ?? stageNames;
   // An ablation goes on in the folder of a finished run, whose settings it keeps.
   const ablated = o.ablation && !o.overwrite && !o.stages && o.out !== undefined && (await isFinished(o.out));
-  const again = o.out !== undefined && (ablated || goesOn({ folder: o.out, stages, overwrite: o.overwrite ?? false }));
+  if (o.resume && (o.overwrite || o.stages)) throw new OptionError("--resume goes without --overwrite and --stages");
+  const resume = o.resume ?? false;
+  const overwrite = o.overwrite ?? false;
+  const again = o.out !== undefined && (ablated || goesOn({ folder: o.out, stages, overwrite, resume }));
   const before = again ? await loadFacts(resolve(o.out!)) : null;
   const preset = o.preset ?? before?.preset ?? (o.data ? "demo" : "phantom");
-  const options = changed(before && (ablated || !o.preset) ? before.options : presetOptions(preset), o, given);
+  const kept = before && (ablated || resume);
+  const options = changed(before && (kept || !o.preset) ? before.options : presetOptions(preset), o, given);
   // Networks that are not trained now were trained with what run.json says of them.
   if (before)
-    for (const name of stageNames) if (!stages.includes(name)) Object.assign(options, { [name]: before.options[name] });
-  if (ablated && !isDeepStrictEqual(options, before!.options))
+    for (const name of stageNames)
+      if (!resume && !stages.includes(name)) Object.assign(options, { [name]: before.options[name] });
+  if (kept && !isDeepStrictEqual(options, before.options))
     throw new OptionError(
-      `--ablation goes on with the settings of the run in ${o.out}; leave the others out, or choose another --out`,
+      `--${ablated ? "ablation" : "resume"} goes on with the settings of the run in ${o.out}; leave the others out, or choose another --out`,
     );
   if (o.ablation && options.roi.from === "none")
     throw new OptionError(
@@ -222,7 +242,9 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     preset,
     options,
     stages,
-    overwrite: o.overwrite ?? false,
+    overwrite,
+    resume,
+    checkpointSeconds: 60 * o.checkpointMinutes,
     tune: o.tune === true ? TUNE_SECONDS : (o.tune ?? 0),
     png: o.png ?? false,
     adapter,

@@ -32,6 +32,7 @@ import { Rng } from "../random.ts";
 import type { Batch, BatchTensors, GpuSlices } from "./batch.ts";
 import { descent } from "./descent.ts";
 import type { CoarseOptions, TrainOptions } from "./options.ts";
+import { loadNetworkState, networkState, type NetworkState, type TrainedParts } from "./trainingState.ts";
 
 /** What a step leaves for the log: names of scalars, and their values in one tensor. The first is the loss. */
 export interface Terms {
@@ -58,6 +59,9 @@ export interface Network {
   prepare(count: number, slices: GpuSlices): Promise<PlanMemory>;
   /** One step of all optimisers; resolves when it is submitted. */
   trainStep(batch: Batch): Promise<Terms>;
+  /** What a training that is interrupted goes on from. Call it between steps, when all of them have ended. */
+  state(): Promise<NetworkState>;
+  loadState(state: NetworkState): void;
   /** Gives back the memory that training steps keep between them. */
   free(): void;
   /** The loss of logits that a validation slice is judged by, without gradients. */
@@ -180,6 +184,7 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
     down.finish();
     return { names: ["loss"], values: stack([loss.detach()]) };
   });
+  const parts: TrainedParts = { models: { model }, optimisers: { adam }, descent: down };
   return {
     model,
     ...head,
@@ -192,6 +197,8 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
     get lr() {
       return adam.lr;
     },
+    state: () => networkState(parts),
+    loadState: (state) => loadNetworkState(parts, state),
     ...steps,
   };
 }

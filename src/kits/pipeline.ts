@@ -14,7 +14,7 @@ import type { RunOptions } from "./options.ts";
 import { preprocess } from "./preprocess.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
 import { caveats, writeOverlays, writeReport } from "./report.ts";
-import { dataFacts, describeData, forgetLog, loadFacts, openRunFolder, saveFacts, type RunFacts } from "./run.ts";
+import { dataFacts, describeData, loadFacts, openRunFolder, saveFacts, type RunFacts } from "./run.ts";
 import { loadSplit, saveSplit, splitCases, type Split } from "./split.ts";
 import { stageNames, type StageName } from "./stages.ts";
 
@@ -32,6 +32,10 @@ export interface RunRequest {
   /** Networks to train; those left out are loaded from the folder. */
   readonly stages: readonly StageName[];
   readonly overwrite: boolean;
+  /** Go on with what the folder's last command left unfinished, where there is a run; `stages` do not count then. */
+  readonly resume: boolean;
+  /** Seconds of training between training states within an epoch. */
+  readonly checkpointSeconds: number;
   /** Seconds for measuring kernels before each network's training; 0: none. */
   readonly tune: number;
   readonly png: boolean;
@@ -46,11 +50,13 @@ type Timed = <T>(step: string, work: () => Promise<T>) => Promise<T>;
  * Runs what is asked for and returns the scores of the cascade, or null while networks are still to be trained. On
  * failure run.json says so and the error goes on.
  */
-export async function trainKits(request: RunRequest): Promise<Metrics | null> {
-  const { folder, options, stages, say } = request;
-  const again = goesOn(request);
-  if (!again) await openRunFolder(folder, request.overwrite);
+export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
+  const { folder, options, say } = asked;
+  const again = goesOn(asked);
+  if (!again) await openRunFolder(folder, asked.overwrite);
   const before = again ? await loadFacts(folder) : null;
+  const request = asked.resume && before ? { ...asked, stages: unfinished(before) } : asked;
+  const { stages } = request;
   const seconds: Record<string, number> = { ...before?.seconds };
   const timed: Timed = async (step, work) => {
     const start = performance.now();
@@ -61,7 +67,6 @@ export async function trainKits(request: RunRequest): Promise<Metrics | null> {
   const [coarse, fine] = await timed("preprocess", () => makeCaches(request));
   try {
     const split = await splitOf(request, fine);
-    await forgetLog(folder, stages);
     const facts: RunFacts = {
       status: "running",
       wgrad: packageJson.version,
@@ -69,11 +74,12 @@ export async function trainKits(request: RunRequest): Promise<Metrics | null> {
       adapter: request.adapter,
       preset: request.preset,
       options,
+      stages: request.resume && before ? before.stages : stages,
       data: dataFacts(fine.index, request.dataNote),
       split,
       started: new Date().toISOString(),
       seconds,
-      trained: { ...before?.trained },
+      trained: without(before?.trained ?? {}, stages),
     };
     await saveFacts(folder, facts);
     say(`data: ${describeData(facts.data)}`);
@@ -92,9 +98,23 @@ export async function trainKits(request: RunRequest): Promise<Metrics | null> {
   }
 }
 
-/** True if some stages of a run that is there are run again, and it is not to be replaced. */
-export function goesOn({ folder, stages, overwrite }: Pick<RunRequest, "folder" | "stages" | "overwrite">): boolean {
-  return !overwrite && stages.length < stageNames.length && existsSync(join(folder, "run.json"));
+/** True if a run that is there is resumed, or some of its stages run again, and it is not to be replaced. */
+export function goesOn({
+  folder,
+  stages,
+  overwrite,
+  resume,
+}: Pick<RunRequest, "folder" | "stages" | "overwrite" | "resume">): boolean {
+  return !overwrite && (resume || stages.length < stageNames.length) && existsSync(join(folder, "run.json"));
+}
+
+/** The networks that the last command was to train and has not. */
+function unfinished({ stages, trained = {} }: RunFacts): StageName[] {
+  return stages.filter((name) => trained[name] === undefined);
+}
+
+function without<T>(values: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name)));
 }
 
 /** Whole slices for the coarse network and finer ones for regions; one cache if they have one size. */
@@ -194,6 +214,8 @@ async function trainAndScore(
     folder,
     mode,
     tune: request.tune,
+    resume: request.resume,
+    checkpointSeconds: request.checkpointSeconds,
     stages,
     trained: facts.trained!,
     say,

@@ -42,6 +42,8 @@ export async function regionRun(
       folder,
       mode,
       tune: request.tune,
+      resume: request.resume,
+      checkpointSeconds: request.checkpointSeconds,
     };
     const network = regionNetwork(settings, options.seed, await classFrequencies(job));
     const facts: RunFacts = { ...full, status: "running", trained: {} };

@@ -8,6 +8,7 @@ import { readJson, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
 import type { CacheIndex } from "./cache.ts";
 import type { RunOptions } from "./options.ts";
 import type { Split } from "./split.ts";
+import type { StageName } from "./stages.ts";
 import type { TrainResult } from "./train.ts";
 
 /** run.json. `status` is "finished" only when every file of the run is complete, "partial" while networks are to be trained. */
@@ -19,6 +20,8 @@ export interface RunFacts {
   adapter: { name: string; driver: string; software: boolean };
   preset: string;
   options: RunOptions;
+  /** Networks that the last command was to train. */
+  stages: readonly StageName[];
   data: {
     title: string;
     root: string;
@@ -82,22 +85,21 @@ export async function logLine(folder: string, line: object): Promise<void> {
   await appendFile(join(folder, "log.jsonl"), `${JSON.stringify(line)}\n`);
 }
 
-/** Removes the lines of stages that are about to be trained again. */
-export async function forgetLog(folder: string, stages: readonly string[]): Promise<void> {
+/** Removes the lines of a stage after its first `epochs`, and what a killed run left unfinished. */
+export async function trimLog(folder: string, stage: string, epochs: number): Promise<void> {
   const path = join(folder, "log.jsonl");
   if (!existsSync(path)) return;
   const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
   const kept = lines.filter((line) => {
-    const stage = stageOf(line);
-    return stage !== null && !stages.includes(stage);
+    const entry = parsed(line);
+    return entry !== null && (entry.stage !== stage || entry.epoch <= epochs);
   });
   await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(""));
 }
 
-/** The stage of a log line; null for one that a killed run left unfinished. */
-function stageOf(line: string): string | null {
+function parsed(line: string): { stage: string; epoch: number } | null {
   try {
-    return (JSON.parse(line) as { stage: string }).stage;
+    return JSON.parse(line) as { stage: string; epoch: number };
   } catch {
     return null;
   }

@@ -5,16 +5,18 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { WgradError } from "../errors.ts";
 import { compile, noGrad, tune, type PlanMemory, type Tensor } from "../index.ts";
-import { loadSafetensors, loadStateDict, saveSafetensors, stateDict } from "../nn/index.ts";
+import { loadStateDict, stateDict } from "../nn/index.ts";
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
 import { uploadSlices, type GpuSlices } from "./batch.ts";
+import { loadCheckpoint, saveCheckpoint } from "./checkpointFile.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
 import type { ClassFrequencies, Network } from "./network.ts";
 import type { TrainOptions } from "./options.ts";
 import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
-import { logLine } from "./run.ts";
+import { logLine, trimLog } from "./run.ts";
 import { epochOrder, targetSlices, type SliceSource } from "./sample.ts";
 import type { Stage } from "./stages.ts";
+import { forgetTrainingStates, loadTrainingState, saveTrainingState, type TrainingPosition } from "./trainingState.ts";
 
 /** One line of log.jsonl. Dice is over all validation pixels at the network's size: a guide, not a score. */
 export interface EpochLog {
@@ -56,6 +58,10 @@ export interface TrainJob {
   readonly mode: ProgressMode;
   /** Seconds for measuring kernels before training (see tune); 0: none. */
   readonly tune: number;
+  /** Go on from the newest whole training state in the folder, where there is one. */
+  readonly resume: boolean;
+  /** Seconds of training between states within an epoch; one is kept at the end of each epoch anyway. */
+  readonly checkpointSeconds: number;
 }
 
 /** Slices of the first epoch that the prior is counted in. */
@@ -79,13 +85,13 @@ export async function classFrequencies({ source, train, options, seed }: TrainJo
 
 /**
  * Trains `network` and writes log.jsonl and checkpoints/<stage>/ in the run folder: best.safetensors (smallest
- * validation loss), last.safetensors and epoch-NNNN.safetensors, and beside each the discriminators. The network ends
- * with the best weights. Throws WgradError naming epoch and step when the loss is no longer finite.
+ * validation loss), last.safetensors and epoch-NNNN.safetensors, beside each the discriminators, and training states to
+ * resume from: training that was interrupted and resumed ends with the bytes of one that was not. The network ends with
+ * the best weights. Throws WgradError naming epoch and step when the loss is no longer finite.
  */
 export async function train(network: Network, job: TrainJob): Promise<TrainResult> {
   const { source, options, folder, mode } = job;
   const { name } = source.stage;
-  const started = performance.now();
   const slices = source.slicesOf(job.train);
   const targets = targetSlices(source, slices);
   const validation = validationSlices(job);
@@ -94,12 +100,26 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   const perEpoch = order(0).reduce((n, batch) => n + batch.length, 0);
   const checkpoints = join(folder, "checkpoints", name);
   await mkdir(checkpoints, { recursive: true });
-  const progress = startProgress({ label: `train ${name}`, total: options.epochs * perEpoch, mode });
+  const warnings: string[] = [];
+  const resumed = job.resume ? await loadTrainingState(checkpoints, jobText(job), (text) => warnings.push(text)) : null;
+  let position = resumed?.position ?? START;
+  const started = performance.now();
+  const earlier = position.seconds;
+  const elapsed = () => earlier + (performance.now() - started) / 1000;
+  const done = position.epoch * perEpoch + position.step * options.batch;
+  const progress = startProgress({ label: `train ${name}`, total: options.epochs * perEpoch, start: done, mode });
+  for (const text of warnings) progress.log(`warning: ${text}`);
+  if (resumed) {
+    progress.log(`${name}: goes on after epoch ${position.epoch}, step ${position.step}`);
+    network.loadState(resumed.network);
+  } else await forgetTrainingStates(checkpoints);
+  await trimLog(folder, name, position.epoch);
   if (validation.length === 0)
     progress.log(
       `warning: ${name}: no validation slice can be shown to it, so the training loss chooses the checkpoint`,
     );
   network.setTraining(true);
+  network.setEpoch(position.epoch);
   const opened = await uploadSlices(source, [...new Set([...slices, ...validation])]);
   const prepare = () => network.prepare(order(0)[0].length, opened);
   let memory = await prepare();
@@ -110,11 +130,11 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
     progress.log(`${name}: kernels measured for ${measured} of the shapes, ${changed} of them faster now${rest}`);
   }
   progress.log(describeMemory(name, memory, opened));
-  let best = { epoch: -1, validationLoss: Infinity };
+  const save = (at: TrainingPosition) => saveState(network, job, checkpoints, { ...at, seconds: elapsed() });
   try {
-    for (let epoch = 0; epoch < options.epochs; epoch++) {
+    for (let epoch = position.epoch; epoch < options.epochs; epoch++) {
       network.setEpoch(epoch);
-      const trained = await trainEpoch(network, job, opened, order(epoch), epoch, progress);
+      const trained = await trainEpoch(network, job, opened, order(epoch), position, save, progress);
       const checked =
         validation.length > 0
           ? await validate(network, source.stage, opened, validation, options.batch)
@@ -130,25 +150,26 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
         seconds: trained.seconds,
         ...trained.terms,
       };
-      const improved = log.validationLoss < best.validationLoss;
-      if (improved) best = { epoch: log.epoch, validationLoss: log.validationLoss };
+      const improved = !position.best || log.validationLoss < position.best.validationLoss;
+      const best = improved ? { epoch: log.epoch, validationLoss: log.validationLoss } : position.best;
       await logLine(folder, log);
       progress.log(describeEpoch(log));
       for (const warning of log.warnings ?? []) progress.log(`warning: ${name}: ${warning}`);
       await saveCheckpoints(network, checkpoints, log, improved, options.checkpointEvery);
+      position = { ...START, epoch: epoch + 1, best };
+      await save(position);
     }
   } finally {
     progress.stop();
     network.free();
   }
   await loadNetwork(network, folder, name);
-  const seconds = (performance.now() - started) / 1000;
   return {
-    best,
+    best: position.best!,
     epochs: options.epochs,
     images: options.epochs * perEpoch,
     seed: job.seed,
-    seconds,
+    seconds: elapsed(),
     parameters: network.parameterCounts,
   };
 }
@@ -168,34 +189,47 @@ interface EpochResult {
   terms: Pick<EpochLog, "generator" | "discriminator" | "warnings">;
 }
 
+/** Steps of an epoch from `position` on; `save` hears now and then where it stands. */
 async function trainEpoch(
   network: Network,
-  { seed, options }: TrainJob,
+  { seed, options, checkpointSeconds }: TrainJob,
   opened: GpuSlices,
   batches: readonly number[][],
-  epoch: number,
+  position: TrainingPosition,
+  save: (position: TrainingPosition) => Promise<void>,
   progress: Progress,
 ): Promise<EpochResult> {
   network.setTraining(true);
+  const { epoch } = position;
   const started = performance.now();
-  const steps: Promise<number[]>[] = [];
-  let names: readonly string[] = [];
-  for (const [i, group] of batches.entries()) {
-    const batch = opened.batch(group, {
-      augment: options.augment,
-      seed,
-      epoch,
-      place: i * options.batch,
-    });
-    const terms = await network.trainStep(batch);
+  const elapsed = () => position.epochSeconds + (performance.now() - started) / 1000;
+  let saved = started;
+  let names = position.names;
+  let sums = [...position.sums];
+  const reads: Promise<number[]>[] = [];
+  // Waits until at most `behind` steps are unread: the GPU goes on with them meanwhile.
+  let newest: number[] = [];
+  const settle = async (behind: number): Promise<void> => {
+    while (reads.length > behind) {
+      newest = await reads.shift()!;
+      sums = newest.map((value, k) => (sums[k] ?? 0) + value);
+    }
+  };
+  for (let i = position.step; i < batches.length; i++) {
+    const drawing = { augment: options.augment, seed, epoch, place: i * options.batch };
+    const terms = await network.trainStep(opened.batch(batches[i], drawing));
     names = terms.names;
-    // Read without waiting, so that the GPU goes on with the next step; one step behind is the furthest.
-    steps.push(terms.values.read().then((values) => checkedTerms(values, names, epoch, i)));
-    const [loss] = await steps[Math.max(0, i - 1)];
-    progress.increment(group.length, { loss: loss.toFixed(4), epoch: `${epoch + 1}/${options.epochs}` });
+    reads.push(terms.values.read().then((values) => checkedTerms(values, names, epoch, i)));
+    await settle(i === position.step ? 0 : 1);
+    progress.increment(batches[i].length, { loss: newest[0].toFixed(4), epoch: `${epoch + 1}/${options.epochs}` });
+    if (performance.now() - saved < 1000 * checkpointSeconds || i + 1 === batches.length) continue;
+    await settle(0);
+    await save({ ...position, step: i + 1, names, sums, epochSeconds: elapsed() });
+    saved = performance.now();
   }
-  const means = meanTerms(names, await Promise.all(steps));
-  const seconds = (performance.now() - started) / 1000;
+  await settle(0);
+  const means = meanTerms(names, [sums.map((sum) => sum / batches.length)]);
+  const seconds = elapsed();
   const { loss, generator, discriminator } = means;
   if (discriminator.length === 0 && generator.length === 0) return { loss, seconds, terms: {} };
   const warnings = collapseWarnings(generator, discriminator);
@@ -279,6 +313,18 @@ function addCounts(sum: RegionCounts, more: RegionCounts): void {
   sum.prediction += more.prediction;
 }
 
+/** The start of a training. */
+const START: TrainingPosition = { epoch: 0, step: 0, best: null, names: [], sums: [], seconds: 0, epochSeconds: 0 };
+
+/** All that a training's course depends on besides the slices, as text. */
+function jobText({ source, train, val, options, seed }: TrainJob): string {
+  return JSON.stringify({ stage: source.stage.name, train, val, options, seed });
+}
+
+async function saveState(network: Network, job: TrainJob, folder: string, position: TrainingPosition): Promise<void> {
+  await saveTrainingState(folder, { network: await network.state(), position, job: jobText(job) });
+}
+
 async function saveCheckpoints(
   network: Network,
   folder: string,
@@ -293,18 +339,18 @@ async function saveCheckpoints(
   const state = await stateDict(network.model);
   const discriminators = network.discriminators.length > 0 ? await stateDict(network.discriminators) : null;
   for (const name of names) {
-    await saveSafetensors(join(folder, `${name}.safetensors`), state, metadata);
+    await saveCheckpoint(join(folder, `${name}.safetensors`), state, metadata);
     if (discriminators)
-      await saveSafetensors(join(folder, `${name}.discriminators.safetensors`), discriminators, metadata);
+      await saveCheckpoint(join(folder, `${name}.discriminators.safetensors`), discriminators, metadata);
   }
 }
 
 /** Loads a stage's best weights of a run folder. Throws DataError if they are missing or of another network. */
 export async function loadNetwork(network: Network, folder: string, stage: string): Promise<void> {
   const best = join(folder, "checkpoints", stage, "best");
-  loadStateDict(network.model, (await loadSafetensors(`${best}.safetensors`)).tensors);
+  loadStateDict(network.model, (await loadCheckpoint(`${best}.safetensors`)).tensors);
   if (network.discriminators.length > 0)
-    loadStateDict(network.discriminators, (await loadSafetensors(`${best}.discriminators.safetensors`)).tensors);
+    loadStateDict(network.discriminators, (await loadCheckpoint(`${best}.discriminators.safetensors`)).tensors);
 }
 
 function describeEpoch(log: EpochLog): string {

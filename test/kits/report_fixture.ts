@@ -134,7 +134,8 @@ function splitOf(ids: string[], test: string[]): Split {
 function factsOf(data: string, split: Split, fine: boolean, options: FixtureOptions): RunFacts {
   const trained = { best: { epoch: 1, validationLoss: 0.3 }, epochs: 8, images: 960, seed: 0, seconds: 96 };
   return {
-    status: "finished",
+    stages: ["coarse", "kidney", "masses", "tumor"],
+  status: "finished",
     wgrad: "0.1.0",
     node: "v20.20.2",
     adapter: { name: "llvmpipe", driver: "Mesa 24.1", software: true },

@@ -65,6 +65,8 @@ const job = (change: Partial<TrainJob["options"]> = {}): TrainJob => ({
   source: wholeSlices(cache, coarseStage),
   train: cache.index.cases.slice(0, 2).map(({ id }) => id),
   val: [],
+  resume: false,
+  checkpointSeconds: 600,
   options: { ...presetOptions("demo").coarse, epochs: 4, batch: 3, slicesPerEpoch: 8, ...change },
   seed: 0,
   folder,

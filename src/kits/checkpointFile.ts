@@ -1,0 +1,40 @@
+// Files of weights and training states: safetensors, which any reader of that format opens, with a checksum of values and
+// metadata among the metadata.
+
+import { readFile } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { DataError } from "../errors.ts";
+import { decodeSafetensors, encodeSafetensors, type Checkpoint, type StateDict } from "../nn/index.ts";
+import { writeFileAtomic } from "./atomic.ts";
+
+/** Writes a file that appears whole or not at all. Throws DataError naming it where it cannot be written. */
+export async function saveCheckpoint(
+  path: string,
+  tensors: StateDict,
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
+  await writeFileAtomic(path, encodeSafetensors(tensors, { ...metadata, crc32: checksum(tensors, metadata) }));
+}
+
+/** Reads a file. Throws DataError naming it and the fault: unreadable, no safetensors, or a checksum that does not fit. */
+export async function loadCheckpoint(path: string): Promise<Checkpoint> {
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new DataError(`${path}: cannot be read: ${error.message}`, { cause: error });
+  });
+  const { tensors, metadata } = decodeSafetensors(bytes, path);
+  const { crc32: expected, ...rest } = metadata;
+  if (expected !== undefined && expected !== checksum(tensors, rest))
+    throw new DataError(`${path}: the checksum does not fit; the file is damaged`);
+  return { tensors, metadata: rest };
+}
+
+/** Over names, shapes, values and metadata. */
+function checksum(tensors: StateDict, metadata: Readonly<Record<string, string>>): string {
+  const entries = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  let crc = crc32(JSON.stringify(entries));
+  for (const [name, { shape, data }] of Object.entries(tensors).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    crc = crc32(`${name} ${shape.join(",")}`, crc);
+    crc = crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), crc);
+  }
+  return crc.toString(16).padStart(8, "0");
+}

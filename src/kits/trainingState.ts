@@ -1,0 +1,146 @@
+// What training goes on from, bit by bit: weights and statistics, optimisers, random positions, loss scale, and where in
+// the epochs it stood. Kept as checkpoints/<stage>/state-EPOCH-STEP.safetensors, the last few of them.
+
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { DataError } from "../errors.ts";
+import { loadRngState, loadStateDict, rngState, stateDict, type Model, type StateDict } from "../nn/index.ts";
+import type { Optimizer } from "../nn/optim.ts";
+import { loadCheckpoint, saveCheckpoint } from "./checkpointFile.ts";
+import type { Descent } from "./descent.ts";
+
+/** Tensors and numbers by name. */
+export interface NetworkState {
+  readonly tensors: StateDict;
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
+/** The parts of a network that training changes. */
+export interface TrainedParts {
+  readonly models: Readonly<Record<string, Model>>;
+  readonly optimisers: Readonly<Record<string, Pick<Optimizer<{ lr: number }>, "state" | "loadState">>>;
+  readonly descent: Descent;
+}
+
+/** Copies all of it to the host. */
+export async function networkState({ models, optimisers, descent }: TrainedParts): Promise<NetworkState> {
+  const tensors: StateDict = {};
+  const numbers: Record<string, number> = {};
+  for (const [name, model] of Object.entries(models)) {
+    Object.assign(tensors, prefixed(name, await stateDict(model)));
+    Object.assign(numbers, prefixed(`${name}/rng`, rngState(model)));
+  }
+  for (const [name, optimiser] of Object.entries(optimisers)) {
+    const state = await optimiser.state();
+    Object.assign(tensors, prefixed(name, state.tensors));
+    Object.assign(numbers, prefixed(name, state.numbers));
+  }
+  Object.assign(numbers, prefixed("scale", await descent.state()));
+  return { tensors, numbers };
+}
+
+/** Restores what networkState() gave. Throws as loadStateDict and Optimizer.loadState for another network's. */
+export function loadNetworkState({ models, optimisers, descent }: TrainedParts, state: NetworkState): void {
+  for (const [name, model] of Object.entries(models)) {
+    loadStateDict(model, below(name, state.tensors));
+    loadRngState(model, below(`${name}/rng`, state.numbers));
+  }
+  for (const [name, optimiser] of Object.entries(optimisers))
+    optimiser.loadState({ tensors: below(name, state.tensors), numbers: below(name, state.numbers) });
+  descent.loadState(below("scale", state.numbers));
+}
+
+function prefixed<T>(prefix: string, values: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}/${name}`, value]));
+}
+
+function below<T>(prefix: string, values: Readonly<Record<string, T>>): Record<string, T> {
+  const own = Object.entries(values).filter(([name]) => name.startsWith(`${prefix}/`));
+  const rest = own.map(([name, value]) => [name.slice(prefix.length + 1), value] as const);
+  return Object.fromEntries(rest.filter(([name]) => !name.includes("/")));
+}
+
+/** Where in its epochs a training stands. */
+export interface TrainingPosition {
+  /** Epochs that are complete, and steps of the one under way. */
+  readonly epoch: number;
+  readonly step: number;
+  readonly best: { readonly epoch: number; readonly validationLoss: number } | null;
+  /** Names of the terms of a step, and their sums over the steps of the epoch under way. */
+  readonly names: readonly string[];
+  readonly sums: readonly number[];
+  /** Seconds of training so far, and of the epoch under way. */
+  readonly seconds: number;
+  readonly epochSeconds: number;
+}
+
+export interface TrainingState {
+  readonly network: NetworkState;
+  readonly position: TrainingPosition;
+  /** What the training depends on; another one's state is not taken. */
+  readonly job: string;
+}
+
+/** Complete states kept, so that a damaged one leaves others. */
+const KEPT = 3;
+
+/** Writes a state and forgets the oldest beyond three. Throws DataError where it cannot be written. */
+export async function saveTrainingState(folder: string, { network, position, job }: TrainingState): Promise<void> {
+  const { epoch, step } = position;
+  const name = `state-${digits(epoch, 4)}-${digits(step, 6)}.safetensors`;
+  await saveCheckpoint(join(folder, name), network.tensors, {
+    state: JSON.stringify({ numbers: network.numbers, position, job }),
+  });
+  const names = await stateNames(folder);
+  for (const old of names.slice(KEPT)) await rm(join(folder, old), { force: true });
+}
+
+/**
+ * The newest state that is whole and of this `job`; `say` hears of each that is passed over, with the reason. Null where
+ * there is none.
+ */
+export async function loadTrainingState(
+  folder: string,
+  job: string,
+  say: (text: string) => void,
+): Promise<TrainingState | null> {
+  for (const name of await stateNames(folder)) {
+    const path = join(folder, name);
+    try {
+      const state = await readState(path);
+      if (state.job === job) return state;
+      say(`${path}: of a training with other settings; passed over`);
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      say(`${error.message}; passed over for the one before`);
+    }
+  }
+  return null;
+}
+
+/** Removes all states of a training. */
+export async function forgetTrainingStates(folder: string): Promise<void> {
+  for (const name of await stateNames(folder)) await rm(join(folder, name), { force: true });
+}
+
+/** Newest first. */
+async function stateNames(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  return names.filter((name) => /^state-\d{4,}-\d{6,}\.safetensors$/.test(name)).sort((a, b) => order(b) - order(a));
+}
+
+/** Position of a state's name in time. */
+function order(name: string): number {
+  const [, epoch, step] = /^state-(\d+)-(\d+)/.exec(name)!;
+  return Number(epoch) * 1e9 + Number(step);
+}
+
+const digits = (n: number, count: number): string => String(n).padStart(count, "0");
+
+async function readState(path: string): Promise<TrainingState> {
+  const { tensors, metadata } = await loadCheckpoint(path);
+  if (metadata.state === undefined) throw new DataError(`${path}: it holds no training state`);
+  const { numbers, position, job } = JSON.parse(metadata.state) as Pick<TrainingState, "position" | "job"> &
+    Pick<NetworkState, "numbers">;
+  return { network: { tensors, numbers }, position, job };
+}

@@ -1,0 +1,116 @@
+// Killed at any moment and resumed, a run ends with the bytes of one that was left alone. WGRAD_KILLS=50 kills more often.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writePhantom } from "../../src/kits/phantom.ts";
+import { Rng } from "../../src/random.ts";
+
+const KILLS = Number(process.env.WGRAD_KILLS ?? 3);
+const command = new URL("../../dist/train-kits.js", import.meta.url).pathname;
+// Dropout and discriminators have random positions and an optimiser of their own; every step leaves a training state.
+const SETTINGS = (
+  "--preset phantom --size 32 --source-size 32 --roi-size 16 --width 4 --depth 2 --scales 2 --dropout 0.2 --epochs 2 " +
+  "--slices-per-epoch 16 --batch 4 --set coarse.epochs=3 --set kidney.discriminatorDepth=1 --set masses.discriminatorDepth=1 " +
+  "--set tumor.discriminatorDepth=1 --set kidney.discriminatorWidth=4 --set masses.discriminatorWidth=4 " +
+  "--set tumor.discriminatorWidth=4 --checkpoint-minutes 0 --progress lines"
+).split(" ");
+
+let work: string;
+
+beforeAll(async () => {
+  work = mkdtempSync(join(tmpdir(), "wgrad-resume-"));
+  await writePhantom(join(work, "data"), { cases: 4, slices: 6, size: 48 });
+});
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+interface Ended {
+  readonly killed: boolean;
+  readonly status: number | null;
+  readonly err: string;
+}
+
+/** Runs the command; kills it after `ms`, or when it has written `until`, or never. */
+function run(
+  out: string,
+  args: readonly string[],
+  { ms, until }: { ms?: number; until?: RegExp } = {},
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    const all = [command, ...SETTINGS, "--data", join(work, "data"), "--out", join(work, out), ...args];
+    const child = spawn(process.execPath, all, { stdio: ["ignore", "ignore", "pipe"] });
+    let err = "";
+    child.stderr.on("data", (text) => {
+      err += text;
+      if (until?.test(err)) child.kill("SIGKILL");
+    });
+    const timer = ms === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), ms);
+    child.on("close", (status, signal) => {
+      clearTimeout(timer);
+      resolve({ killed: signal === "SIGKILL", status, err });
+    });
+  });
+}
+
+/** Every file of a run that must repeat; times are left out of the log. */
+function made(out: string): Record<string, string> {
+  const files = readdirSync(join(work, out), { recursive: true, encoding: "utf8" }).filter((path) =>
+    /^(checkpoints|predictions)\/.*(best|last|epoch-\d+)?.*\.(safetensors|nii\.gz)$|^evaluation.*\.csv$|rois\.json$/.test(
+      path,
+    ),
+  );
+  const kept = files.filter((path) => !/state-/.test(path)).sort();
+  const log = readFileSync(join(work, out, "log.jsonl"), "utf8").replace(/"(imagesPerSecond|seconds)":[^,}]+/g, "");
+  return {
+    log,
+    ...Object.fromEntries(kept.map((path) => [path, readFileSync(join(work, out, path)).toString("base64")])),
+  };
+}
+
+describe("a run that is killed", () => {
+  test("and resumed, again and again, ends with the bytes of one that was not", async () => {
+    const whole = await run("whole", []);
+    expect(whole.status).toBe(0);
+    const rng = new Rng(20, "kills");
+    let kills = 0;
+    let ended: Ended;
+    do {
+      ended = await run("killed", ["--resume"], kills < KILLS ? { ms: rng.range(800, 9000) } : {});
+      if (ended.killed) kills++;
+      else expect(ended.err).not.toContain("train:kits:");
+    } while (ended.killed);
+    expect(ended.status).toBe(0);
+    expect(kills).toBeGreaterThan(0);
+    const [expected, found] = [made("whole"), made("killed")];
+    expect(Object.keys(found)).toEqual(Object.keys(expected));
+    for (const [name, bytes] of Object.entries(found)) expect(bytes === expected[name], name).toBe(true);
+    console.log(`${kills} kills survived`);
+  }, 3_600_000);
+
+  test("a damaged training state is passed over for the one before, with a message", async () => {
+    await run("damaged", [], { until: /coarse epoch 2/ });
+    const folder = join(work, "damaged/checkpoints/coarse");
+    const states = readdirSync(folder)
+      .filter((name) => name.startsWith("state-"))
+      .sort();
+    expect(states.length).toBe(3);
+    const newest = join(folder, states.at(-1)!);
+    const bytes = readFileSync(newest);
+    bytes[bytes.length - 9] ^= 4;
+    writeFileSync(newest, bytes);
+    truncateSync(join(folder, states.at(-2)!), 1000);
+    const { status, err } = await run("damaged", ["--resume"]);
+    expect(err).toMatch(/state-.*the checksum does not fit; the file is damaged; passed over for the one before/);
+    expect(err).toMatch(/state-.*cut off; passed over for the one before/);
+    expect(status).toBe(0);
+    const [expected, found] = [made("whole"), made("damaged")];
+    for (const [name, text] of Object.entries(found)) expect(text === expected[name], name).toBe(true);
+  });
+
+  test("goes on with its own settings only", async () => {
+    const { status, err } = await run("whole", ["--resume", "--width", "8"]);
+    expect(status).toBe(1);
+    expect(err).toContain("--resume goes on with the settings of the run in");
+  });
+});
