@@ -11,6 +11,7 @@ const entryPoints = {
   index: "src/index.ts",
   kits: "src/kits/index.ts",
   "train-kits": "src/kits/main.ts",
+  "doctor-kits": "src/kits/doctorMain.ts",
   bench: "bench/main.ts",
   "bench-models": "bench/models.ts",
 };

@@ -95,7 +95,7 @@ async function open(options: InitOptions): Promise<Gpu> {
     opened.fault ??= new GpuError(`the GPU reported an error: ${error.message}`);
   });
   void device.lost.then((lost) => {
-    if (lost.reason !== "destroyed")
+    if (current === opened)
       opened.fault = new DeviceLostError(
         `the GPU device was lost: ${lost.message}; start again from the last checkpoint`,
       );

@@ -21,7 +21,9 @@ export async function readStorage(storage: Storage): Promise<ArrayBuffer> {
   encoder.copyBufferToBuffer(storage.buffer!.gpu, 0, buffer, 0, Math.ceil(storage.bytes / 4) * 4);
   g.device.queue.submit([encoder.finish()]);
   await waitFor(
-    buffer.mapAsync(1).catch((error: Error) => {
+    buffer.mapAsync(1).catch(async (error: Error) => {
+      // A lost device is known a little later than what it did not do.
+      await Promise.race([g.device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
       throwFault();
       throw error;
     }),

@@ -3,7 +3,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DataError } from "../errors.ts";
+import { DataError, DeviceLostError } from "../errors.ts";
 import { loadSafetensors, loadStateDict, stateDict } from "../nn/index.ts";
 import { sameShape } from "../shape.ts";
 import type { SliceCache } from "./cache.ts";
@@ -34,6 +34,8 @@ export interface Cascade {
   /** See TrainJob. */
   readonly resume: boolean;
   readonly checkpointSeconds: number;
+  /** Opens the GPU again after it was lost. */
+  readonly reopen: () => Promise<void>;
   /** The networks to train; the others are loaded from the run folder. */
   readonly stages: readonly StageName[];
   /** What is known of networks trained before; "absent" ones had nothing to learn. */
@@ -50,10 +52,27 @@ export interface Cascade {
  */
 export async function runCascade(run: Cascade): Promise<StageName[]> {
   const left = untrained(run);
-  if (run.options.roi.from === "coarse" && !left.includes("coarse")) await coarseStageOf(run);
-  for (const stage of fineStages) if (!left.includes(stage.name)) await fineStageOf(run, stage);
+  if (run.options.roi.from === "coarse" && !left.includes("coarse")) await outlivingLosses(run, coarseStageOf);
+  for (const stage of fineStages)
+    if (!left.includes(stage.name)) await outlivingLosses(run, (again) => fineStageOf(again, stage));
   if (left.length === 0) await compose(run);
   return left;
+}
+
+/** Losses of the GPU in one stage after which the run ends. */
+const MAX_LOSSES = 3;
+
+/** Runs a stage. Where the GPU is lost, opens it anew and runs the stage again from its last training state. */
+async function outlivingLosses(run: Cascade, stage: (run: Cascade) => Promise<void>): Promise<void> {
+  for (let losses = 0; ; losses++) {
+    try {
+      return await stage(losses > 0 ? { ...run, resume: true } : run);
+    } catch (error) {
+      if (!(error instanceof DeviceLostError) || losses === MAX_LOSSES) throw error;
+      run.say(`warning: ${error.message}. Opening it again (${losses + 1} of at most ${MAX_LOSSES} times)`);
+      await run.reopen();
+    }
+  }
 }
 
 /** The stage whose predictions a stage's regions come from. */

@@ -7,6 +7,7 @@ export * from "./cascade.ts";
 export * from "./compose.ts";
 export * from "./datasets/open.ts";
 export * from "./distance.ts";
+export * from "./doctor.ts";
 export * from "./evaluate.ts";
 export * from "./fineNetwork.ts";
 export * from "./metrics.ts";

@@ -2,7 +2,7 @@
 // npm run train:kits: data to slices, the cascade, scores, report. One command, one run folder.
 
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Command, InvalidArgumentError } from "commander";
 import { OptionError, WgradError } from "../errors.ts";
@@ -11,12 +11,14 @@ import { runAblation } from "./ablation.ts";
 import { readJson } from "./atomic.ts";
 import { augmentNone } from "./augment.ts";
 import type { Metrics } from "./evaluate.ts";
+import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
+import { lockRun } from "./lock.ts";
 import { checkOptions, setOption, stageNames, type RunOptions, type StageName } from "./options.ts";
 import { ensurePhantom } from "./phantom.ts";
 import { trainKits, goesOn, type RunRequest } from "./pipeline.ts";
 import { presetOptions, presets } from "./presets.ts";
 import type { ProgressMode } from "./progress.ts";
-import { freeFolder, loadFacts } from "./run.ts";
+import { freeFolder, loadFacts, type RunFacts } from "./run.ts";
 import { parseStages } from "./stages.ts";
 
 interface CommandOptions {
@@ -204,53 +206,82 @@ function changed(base: RunOptions, o: CommandOptions, given: (name: string) => b
 /** Everything but results goes to standard error, so that --json leaves standard output to the numbers. */
 const say = (text: string): void => console.error(text);
 
-async function run(o: CommandOptions, given: (name: string) => boolean): Promise<void> {
-  const stages = o.stages ?? stageNames;
+/** Settings, from a preset or from the run that is gone on with, and what the command line changes. */
+interface Settings {
+  readonly preset: string;
+  readonly options: RunOptions;
+  /** The run in the folder, where it is gone on with. */
+  readonly before: RunFacts | null;
+  /** The run in the folder is finished, and only its ablation is asked for. */
+  readonly ablated: boolean;
+}
+
+async function settingsOf(o: CommandOptions, given: (name: string) => boolean): Promise<Settings> {
+  const { out, resume = false, overwrite = false, stages = stageNames } = o;
+  if (resume && (overwrite || o.stages)) throw new OptionError("--resume goes without --overwrite and --stages");
   // An ablation goes on in the folder of a finished run, whose settings it keeps.
-  const ablated = o.ablation && !o.overwrite && !o.stages && o.out !== undefined && (await isFinished(o.out));
-  if (o.resume && (o.overwrite || o.stages)) throw new OptionError("--resume goes without --overwrite and --stages");
-  const resume = o.resume ?? false;
-  const overwrite = o.overwrite ?? false;
-  const again = o.out !== undefined && (ablated || goesOn({ folder: o.out, stages, overwrite, resume }));
-  const before = again ? await loadFacts(resolve(o.out!)) : null;
+  const ablated = Boolean(o.ablation) && !overwrite && !o.stages && out !== undefined && (await isFinished(out));
+  const again = out !== undefined && (ablated || goesOn({ folder: out, stages, overwrite, resume }));
+  const before = again ? await loadFacts(resolve(out)) : null;
+  const kept = before !== null && (ablated || resume);
   const preset = o.preset ?? before?.preset ?? (o.data ? "demo" : "phantom");
-  const kept = before && (ablated || resume);
   const options = changed(before && (kept || !o.preset) ? before.options : presetOptions(preset), o, given);
-  // Networks that are not trained now were trained with what run.json says of them.
-  if (before)
-    for (const name of stageNames)
-      if (!resume && !stages.includes(name)) Object.assign(options, { [name]: before.options[name] });
   if (kept && !isDeepStrictEqual(options, before.options))
     throw new OptionError(
-      `--${ablated ? "ablation" : "resume"} goes on with the settings of the run in ${o.out}; leave the others out, or choose another --out`,
+      `--${ablated ? "ablation" : "resume"} goes on with the settings of the run in ${out}; leave the others out, or choose another --out`,
     );
+  // Networks that are not trained now were trained with what run.json says of them.
+  if (before && !kept)
+    for (const name of stageNames) if (!stages.includes(name)) Object.assign(options, { [name]: before.options[name] });
   if (o.ablation && options.roi.from === "none")
     throw new OptionError(
       "--ablation compares with the coarse network and trains without it itself; leave out --no-coarse",
     );
+  return { preset, options, before, ablated };
+}
+
+async function run(o: CommandOptions, given: (name: string) => boolean): Promise<void> {
+  const { preset, options, before, ablated } = await settingsOf(o, given);
   warnOfSchedule(options);
+  const folder = resolve(o.out ?? freeFolder(join("runs", preset)));
   const root = resolve(o.data ?? before?.data.root ?? (await ensurePhantom(join("runs", "phantom-data"))));
   const adapter = await init(o.adapter ? { adapter: o.adapter } : {});
   const software = ". It is a software adapter: the CPU does the work of a GPU, many times slower";
   say(`adapter: ${adapter.name}${adapter.software ? software : ""}`);
   settlePrecision(options);
   const request: RunRequest = {
-    folder: resolve(o.out ?? freeFolder(join("runs", preset))),
+    folder,
     root,
     dataset: o.dataset,
     dataNote: o.dataNote ?? before?.data.note ?? "",
     preset,
     options,
-    stages,
-    overwrite,
-    resume,
+    stages: o.stages ?? stageNames,
+    overwrite: o.overwrite ?? false,
+    resume: o.resume ?? false,
     checkpointSeconds: 60 * o.checkpointMinutes,
     tune: o.tune === true ? TUNE_SECONDS : (o.tune ?? 0),
     png: o.png ?? false,
     adapter,
+    adapterName: o.adapter,
     mode: o.progress,
     say,
   };
+  const unlock = await lockRun(folder);
+  const unwatch = watchInterrupts(say);
+  try {
+    await trainAll(request, ablated, o);
+  } catch (error) {
+    if (!(error instanceof InterruptedError)) throw error;
+    throw new InterruptedError(`interrupted; --resume --out ${relative("", folder) || "."} goes on from here`);
+  } finally {
+    unwatch();
+    unlock();
+  }
+}
+
+/** The run, its ablation where asked for, and the last line. */
+async function trainAll(request: RunRequest, ablated: boolean, o: CommandOptions): Promise<void> {
   const started = performance.now();
   const metrics = ablated ? await loadMetrics(request.folder) : await trainKits(request);
   if (o.ablation && metrics) await runAblation(request, metrics);
@@ -299,7 +330,7 @@ async function main(): Promise<void> {
   try {
     await run(command.opts<CommandOptions>(), (name) => command.getOptionValueSource(name) === "cli");
   } catch (error) {
-    process.exitCode = 1;
+    process.exitCode = error instanceof InterruptedError ? INTERRUPTED : 1;
     say(
       error instanceof WgradError
         ? `train:kits: ${error.message}`

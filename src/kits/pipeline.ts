@@ -5,10 +5,11 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { OptionError } from "../errors.ts";
-import type { AdapterInfo } from "../index.ts";
+import { close, init, type AdapterInfo } from "../index.ts";
 import { openCache, type SliceCache } from "./cache.ts";
 import { runCascade, stageFolder } from "./cascade.ts";
 import { openDataset } from "./datasets/open.ts";
+import { InterruptedError } from "./interrupt.ts";
 import { evaluate, formatMetrics, type EvaluateResult, type Metrics } from "./evaluate.ts";
 import type { RunOptions } from "./options.ts";
 import { preprocess } from "./preprocess.ts";
@@ -40,6 +41,8 @@ export interface RunRequest {
   readonly tune: number;
   readonly png: boolean;
   readonly adapter: AdapterInfo;
+  /** As the user named it, for opening it again. */
+  readonly adapterName?: string;
   readonly mode: ProgressMode;
   readonly say: (text: string) => void;
 }
@@ -90,7 +93,8 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
       await saveFacts(folder, facts);
       return metrics;
     } catch (error) {
-      await saveFacts(folder, { ...facts, status: "failed", error: (error as Error).message });
+      const ended = error instanceof InterruptedError ? "interrupted" : "failed";
+      await saveFacts(folder, { ...facts, status: ended, error: (error as Error).message });
       throw error;
     }
   } finally {
@@ -216,6 +220,10 @@ async function trainAndScore(
     tune: request.tune,
     resume: request.resume,
     checkpointSeconds: request.checkpointSeconds,
+    reopen: async () => {
+      close();
+      await init(request.adapterName === undefined ? {} : { adapter: request.adapterName });
+    },
     stages,
     trained: facts.trained!,
     say,

@@ -2,11 +2,12 @@
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { compile, concat, noGrad, type StepInputs, type Tensor } from "../index.ts";
+import { cast, compile, concat, noGrad, type StepInputs, type Tensor } from "../index.ts";
 import { setTraining } from "../nn/index.ts";
 import { uploadSlices, type GpuSlices } from "./batch.ts";
 import type { SliceCache } from "./cache.ts";
 import { composeLabels } from "./compose.ts";
+import { throwIfInterrupted } from "./interrupt.ts";
 import type { Network } from "./network.ts";
 import { writeNifti } from "./nifti.ts";
 import { keepLargest } from "./postprocess.ts";
@@ -130,6 +131,7 @@ async function eachCase(
   const progress = startProgress({ label: `predict ${stage.name}`, total, mode });
   try {
     for (const id of ids) {
+      throwIfInterrupted();
       const { first } = cache.caseById(id);
       await work(id, async (use) => {
         for (const group of groupsOf(rois[id], batch)) {
@@ -154,7 +156,10 @@ function inference(network: Network, slices: GpuSlices) {
     noGrad(() => {
       const image = network.input(slices.tensors(inputs).images);
       const probabilities = network.probabilities(network.model.forward(image));
-      return { probabilities, confidence: critic ? critic.confidence(concat([image, probabilities], 1)) : null };
+      return {
+        probabilities,
+        confidence: critic ? critic.confidence(concat([image, cast(probabilities, image.dtype)], 1)) : null,
+      };
     }),
   );
 }

@@ -16,6 +16,7 @@ import type { CaseFiles, Dataset } from "./datasets/dataset.ts";
 import { checkLabelValues, checkPair } from "./datasets/open.ts";
 import { sliceResizer } from "./downsample.ts";
 import type { Geometry } from "./geometry.ts";
+import { throwIfInterrupted } from "./interrupt.ts";
 import { readImage, readLabels } from "./nifti.ts";
 
 /** How slices are made. Every field is part of the cache's key. */
@@ -64,6 +65,7 @@ export async function preprocess(
     const cases: CachedCase[] = [];
     try {
       for (const files of dataset.cases) {
+        throwIfInterrupted();
         cases.push(await addCase(dataset, files, writer, all));
         progress({ done: cases.length, total, id: files.id, reused: false });
       }

@@ -13,7 +13,7 @@ import type { TrainResult } from "./train.ts";
 
 /** run.json. `status` is "finished" only when every file of the run is complete, "partial" while networks are to be trained. */
 export interface RunFacts {
-  status: "running" | "partial" | "finished" | "failed";
+  status: "running" | "partial" | "finished" | "failed" | "interrupted";
   error?: string;
   wgrad: string;
   node: string;

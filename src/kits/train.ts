@@ -9,6 +9,7 @@ import { loadStateDict, stateDict } from "../nn/index.ts";
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
 import { uploadSlices, type GpuSlices } from "./batch.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpointFile.ts";
+import { isInterrupted, throwIfInterrupted } from "./interrupt.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
 import type { ClassFrequencies, Network } from "./network.ts";
 import type { TrainOptions } from "./options.ts";
@@ -222,9 +223,11 @@ async function trainEpoch(
     reads.push(terms.values.read().then((values) => checkedTerms(values, names, epoch, i)));
     await settle(i === position.step ? 0 : 1);
     progress.increment(batches[i].length, { loss: newest[0].toFixed(4), epoch: `${epoch + 1}/${options.epochs}` });
-    if (performance.now() - saved < 1000 * checkpointSeconds || i + 1 === batches.length) continue;
+    const due = performance.now() - saved >= 1000 * checkpointSeconds && i + 1 < batches.length;
+    if (!due && !isInterrupted()) continue;
     await settle(0);
     await save({ ...position, step: i + 1, names, sums, epochSeconds: elapsed() });
+    throwIfInterrupted();
     saved = performance.now();
   }
   await settle(0);

@@ -1,5 +1,5 @@
 // Killed at any moment and resumed, a run ends with the bytes of one that was left alone. WGRAD_KILLS=50 kills more often.
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,19 +31,25 @@ interface Ended {
   readonly err: string;
 }
 
-/** Runs the command; kills it after `ms`, or when it has written `until`, or never. */
-function run(
-  out: string,
-  args: readonly string[],
-  { ms, until }: { ms?: number; until?: RegExp } = {},
-): Promise<Ended> {
+interface Ending {
+  /** Killed after so many milliseconds. */
+  readonly ms?: number;
+  /** What is done to the process once it has written this. */
+  readonly when?: RegExp;
+  readonly then?: (child: ChildProcess) => void;
+}
+
+/** Runs the command to its end, by itself or by what is done to it. */
+function run(out: string, args: readonly string[], { ms, when, then }: Ending = {}): Promise<Ended> {
   return new Promise((resolve) => {
     const all = [command, ...SETTINGS, "--data", join(work, "data"), "--out", join(work, out), ...args];
     const child = spawn(process.execPath, all, { stdio: ["ignore", "ignore", "pipe"] });
     let err = "";
     child.stderr.on("data", (text) => {
       err += text;
-      if (until?.test(err)) child.kill("SIGKILL");
+      if (!when?.test(err)) return;
+      when = undefined;
+      then!(child);
     });
     const timer = ms === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), ms);
     child.on("close", (status, signal) => {
@@ -89,7 +95,7 @@ describe("a run that is killed", () => {
   }, 3_600_000);
 
   test("a damaged training state is passed over for the one before, with a message", async () => {
-    await run("damaged", [], { until: /coarse epoch 2/ });
+    await run("damaged", [], { when: /coarse epoch 2/, then: (child) => child.kill("SIGKILL") });
     const folder = join(work, "damaged/checkpoints/coarse");
     const states = readdirSync(folder)
       .filter((name) => name.startsWith("state-"))
@@ -106,6 +112,39 @@ describe("a run that is killed", () => {
     expect(status).toBe(0);
     const [expected, found] = [made("whole"), made("damaged")];
     for (const [name, text] of Object.entries(found)) expect(text === expected[name], name).toBe(true);
+  });
+
+  test("Ctrl-C once ends it with a checkpoint, twice at once", async () => {
+    const once = await run("stopped", [], { when: /kidney epoch 1/, then: (child) => child.kill("SIGINT") });
+    expect(once.status).toBe(130);
+    expect(once.err).toMatch(/train:kits: interrupted; --resume --out .*stopped goes on from here/);
+    expect(JSON.parse(readFileSync(join(work, "stopped/run.json"), "utf8")).status).toBe("interrupted");
+    const twice = await run("stopped", ["--resume"], {
+      when: /masses epoch 1/,
+      then: (child) => {
+        child.kill("SIGINT");
+        setTimeout(() => child.kill("SIGINT"), 1);
+      },
+    });
+    expect(twice.status).toBe(130);
+    expect((await run("stopped", ["--resume"])).status).toBe(0);
+    const [expected, found] = [made("whole"), made("stopped")];
+    for (const [name, text] of Object.entries(found)) expect(text === expected[name], name).toBe(true);
+  });
+
+  test("a second one is refused while the first is at work in the folder; what a killed one left is no hindrance", async () => {
+    let second: Promise<Ended> | undefined;
+    const first = await run("shared", [], {
+      when: /coarse epoch 1/,
+      then: (child) => {
+        second = run("shared", ["--resume"]).finally(() => child.kill("SIGKILL"));
+      },
+    });
+    expect(first.killed).toBe(true);
+    const { status, err } = await second!;
+    expect(status).toBe(1);
+    expect(err).toMatch(/shared is in use by process \d+ on .* since .*; wait for it or choose another --out/);
+    expect((await run("shared", ["--resume"])).status).toBe(0);
   });
 
   test("goes on with its own settings only", async () => {

@@ -22,23 +22,48 @@ export async function openDataset(
   root: string,
   options: { name?: string; labels?: "required" | "optional" } = {},
 ): Promise<Dataset> {
+  const { folder, spec, cases, missing } = await listCases(root, options);
+  if (missing.length > 0)
+    throw incomplete(
+      folder,
+      spec,
+      missing.map(({ id, file }) => `${id}: ${file} is missing`),
+    );
+  const given = resolve(root);
+  if (cases.length === 0) throw new DataError(`${given}: ${spec.title} must hold labelled cases, found none`);
+  return { spec, root: given, synthetic: spec.name === "phantom", cases };
+}
+
+/** What a tree holds and lacks; only names are looked at. */
+export interface CaseList {
+  /** That of the case folders. */
+  readonly folder: string;
+  readonly spec: DatasetSpec;
+  /** Whole ones. */
+  readonly cases: CaseFiles[];
+  readonly missing: { readonly id: string; readonly file: string }[];
+}
+
+/** The cases of a tree, complete or not. Options and errors as openDataset, which also asks for all files. */
+export async function listCases(
+  root: string,
+  options: { name?: string; labels?: "required" | "optional" } = {},
+): Promise<CaseList> {
   const given = resolve(root);
   const tree = await findTree(given);
   const spec = options.name === undefined ? detect(tree) : byName(options.name);
   const optional = options.labels === "optional";
   const cases: CaseFiles[] = [];
-  const problems: string[] = [];
+  const missing: CaseList["missing"] = [];
   for (const id of tree.caseIds) {
     const image = findImage(tree.folder, given, id);
     const label = findLabel(tree.folder, spec, id);
     if (label === null && !optional && spec.unlabelled?.(id)) continue;
-    if (image === null) problems.push(`${id}: ${IMAGE}.nii.gz is missing`);
-    if (label === null && !optional) problems.push(`${id}: ${spec.labelFiles[0]}.nii.gz is missing`);
+    if (image === null) missing.push({ id, file: `${IMAGE}.nii.gz` });
+    if (label === null && !optional) missing.push({ id, file: `${spec.labelFiles[0]}.nii.gz` });
     if (image !== null && (label !== null || optional)) cases.push({ id, image, label });
   }
-  if (problems.length > 0) throw incomplete(tree.folder, spec, problems);
-  if (cases.length === 0) throw new DataError(`${given}: ${spec.title} must hold labelled cases, found none`);
-  return { spec, root: given, synthetic: spec.name === "phantom", cases };
+  return { folder: tree.folder, spec, cases, missing };
 }
 
 /**
