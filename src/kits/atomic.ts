@@ -1,14 +1,27 @@
 // Files and folders that are either the old one or the new one, never half of each: a run may be killed at any moment.
 
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError, WgradError } from "../errors.ts";
+import { processExists } from "./lock.ts";
 
 /** A free name beside `path`, on the same file system, so that a rename is atomic. */
 function temporaryName(path: string): string {
   const whole = resolve(path);
   return join(dirname(whole), `.${basename(whole)}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`);
+}
+
+const TEMPORARY = /^\..+\.(\d+)-[0-9a-f]{8}\.tmp$/;
+
+/** Removes what killed processes left half-written in a folder and below. What a living one writes stays. */
+export async function removeLeftovers(folder: string): Promise<void> {
+  const paths = await readdir(folder, { recursive: true }).catch(() => [] as string[]);
+  for (const path of paths) {
+    const pid = TEMPORARY.exec(basename(path))?.[1];
+    if (pid !== undefined && Number(pid) !== process.pid && !processExists(Number(pid)))
+      await rm(join(folder, path), { recursive: true, force: true });
+  }
 }
 
 /**
@@ -36,6 +49,7 @@ export async function replaceFile(path: string, write: (temporary: string) => Pr
 
 /** Calls `write` with a new empty folder, then puts it in the place of the folder `path`. A failure leaves `path` as it was. */
 export async function replaceFolder(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  await removeLeftovers(dirname(resolve(path)));
   const temporary = temporaryName(path);
   await mkdir(temporary, { recursive: true });
   try {

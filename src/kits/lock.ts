@@ -62,7 +62,11 @@ async function holderOf(path: string): Promise<Holder | null> {
 /** A process of another machine cannot be asked, so it counts as alive. */
 function isAlive({ pid, host }: Holder): boolean {
   if (host !== hostname()) return true;
-  if (pid === process.pid) return false; // its number came round again
+  return pid !== process.pid && processExists(pid); // its number may have come round again
+}
+
+/** True while a process of this machine has that number. */
+export function processExists(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { OptionError, WgradError } from "../errors.ts";
 import { close, hasF16, init, setMatmulPrecision } from "../index.ts";
 import { runAblation } from "./ablation.ts";
-import { readJson } from "./atomic.ts";
+import { readJson, removeLeftovers } from "./atomic.ts";
 import { augmentNone } from "./augment.ts";
 import type { Metrics } from "./evaluate.ts";
 import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
@@ -268,6 +268,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     say,
   };
   const unlock = await lockRun(folder);
+  await removeLeftovers(folder);
   const unwatch = watchInterrupts(say);
   try {
     await trainAll(request, ablated, o);

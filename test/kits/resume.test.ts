@@ -91,6 +91,8 @@ describe("a run that is killed", () => {
     const [expected, found] = [made("whole"), made("killed")];
     expect(Object.keys(found)).toEqual(Object.keys(expected));
     for (const [name, bytes] of Object.entries(found)) expect(bytes === expected[name], name).toBe(true);
+    const left = readdirSync(work, { recursive: true, encoding: "utf8" }).filter((path) => /\.tmp(\/|$)/.test(path));
+    expect(left).toEqual([]); // in the run folder and beside it, where slices are kept
     console.log(`${kills} kills survived`);
   }, 3_600_000);
 
@@ -144,7 +146,11 @@ describe("a run that is killed", () => {
     const { status, err } = await second!;
     expect(status).toBe(1);
     expect(err).toMatch(/shared is in use by process \d+ on .* since .*; wait for it or choose another --out/);
-    expect((await run("shared", ["--resume"])).status).toBe(0);
+    const third = await run("shared", ["--resume"], {
+      when: /coarse: goes on after epoch/,
+      then: (child) => child.kill("SIGKILL"),
+    });
+    expect(third.killed).toBe(true);
   });
 
   test("goes on with its own settings only", async () => {
