@@ -53,6 +53,8 @@ export class Tensor {
    * whose step has ended.
    */
   async read(): Promise<Float32Array | Int32Array | Uint32Array> {
+    // Recorded now: after a wait another step might be under way.
+    if (this.dtype === "f16" && !this.storage.released) return converted(this, "f32").read();
     await flush();
     if (this.storage.released)
       throw new GpuError(
@@ -62,7 +64,6 @@ export class Tensor {
       throw new GpuError(
         `read: this tensor ${showShape(this.shape)} was never computed; an earlier error stopped its program`,
       );
-    if (this.dtype === "f16") return converted(this, "f32").read();
     return new ARRAYS[this.dtype](await readStorage(this.storage));
   }
 

@@ -6,7 +6,7 @@
 // grid      linear, one thread per four elements, folded at 65,535 workgroups
 // numerics  WGSL's value conversions
 // source    own work
-// used by src/kernels/unary.ts
+// used by src/tensor.ts
 alias FROM = f32;
 alias TO = i32;
 const WG: u32 = 64;    // threads per workgroup

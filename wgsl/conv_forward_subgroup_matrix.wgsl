@@ -12,7 +12,7 @@
 // source    own work; implicit matrix products as in cuDNN, Chetlur et al. 2014, arXiv:1410.0759; matrix types as in
 //           gpuweb's proposal subgroup-matrix and Dawn's docs/dawn/features/subgroup_matrix.md
 // used by src/kernels/matrixUnits.ts
-enable f16;                // dropped unless an alias is f16
+enable f16;                // dropped where the code needs no f16
 enable chromium_experimental_subgroup_matrix;
 
 alias T = f32;             // components of the operands: f32 or f16

@@ -9,7 +9,7 @@
 // numerics  products of T, sums of f32 in an order that the GPU chooses; T = f16 rounds a and b to 11 bits
 // source    own work; matrix types as in gpuweb's proposal subgroup-matrix and Dawn's docs/dawn/features/subgroup_matrix.md
 // used by src/kernels/matrixUnits.ts
-enable f16;                  // dropped unless an alias is f16
+enable f16;                  // dropped where the code needs no f16
 enable chromium_experimental_subgroup_matrix;
 
 alias T = f32;               // components of the operands: f32 or f16

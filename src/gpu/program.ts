@@ -270,7 +270,7 @@ const BIND_GROUP_CACHE = 20_000;
 
 function bindGroup(g: Gpu, call: KernelCall): GPUBindGroup {
   let key: string = call.kernel;
-  for (const s of call.buffers) key += `|${s.buffer!.id}:${s.bytes}`;
+  for (const s of call.buffers) key += `|${s.buffer!.id}:${s.bytes}${s.half ? "h" : ""}`;
   let group = g.bindGroups.get(key);
   if (group) return group;
   group = createBindGroup(g, call, (s) => s.buffer!);

@@ -1,25 +1,39 @@
 // Files and folders that are either the old one or the new one, never half of each: a run may be killed at any moment.
 
 import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError, WgradError } from "../errors.ts";
+import { hashString } from "../random.ts";
 import { processExists } from "./lock.ts";
+
+/** This machine and this process in the names of temporary files. */
+const HERE = hashString(hostname()).toString(36);
+const OWN = randomBytes(4).toString("hex");
 
 /** A free name beside `path`, on the same file system, so that a rename is atomic. */
 function temporaryName(path: string): string {
   const whole = resolve(path);
-  return join(dirname(whole), `.${basename(whole)}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`);
+  return join(
+    dirname(whole),
+    `.${basename(whole)}.${process.pid}-${HERE}-${OWN}-${randomBytes(4).toString("hex")}.tmp`,
+  );
 }
 
-const TEMPORARY = /^\..+\.(\d+)-[0-9a-f]{8}\.tmp$/;
+const TEMPORARY = /^\..+\.(\d+)-([0-9a-z]+)-([0-9a-f]{8})-[0-9a-f]{8}\.tmp$/;
 
-/** Removes what killed processes left half-written in a folder and below. What a living one writes stays. */
+/**
+ * Removes what killed processes of this machine left half-written in a folder and below. What a living one, or another
+ * machine, writes stays.
+ */
 export async function removeLeftovers(folder: string): Promise<void> {
   const paths = await readdir(folder, { recursive: true }).catch(() => [] as string[]);
   for (const path of paths) {
-    const pid = TEMPORARY.exec(basename(path))?.[1];
-    if (pid !== undefined && Number(pid) !== process.pid && !processExists(Number(pid)))
+    const [, pid, host, token] = TEMPORARY.exec(basename(path)) ?? [];
+    if (host !== HERE || token === OWN) continue;
+    if (Number(pid) === process.pid || !processExists(Number(pid)))
+      // its number may have come round again
       await rm(join(folder, path), { recursive: true, force: true });
   }
 }

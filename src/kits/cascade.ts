@@ -4,9 +4,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DataError, DeviceLostError } from "../errors.ts";
-import { loadSafetensors, loadStateDict, stateDict } from "../nn/index.ts";
+import { loadStateDict, stateDict } from "../nn/index.ts";
 import { sameShape } from "../shape.ts";
 import type { SliceCache } from "./cache.ts";
+import { loadCheckpoint } from "./checkpointFile.ts";
 import { composeLabels, wholeLesions } from "./compose.ts";
 import { fineNetwork } from "./fineNetwork.ts";
 import { coarseNetwork, type ClassFrequencies, type Network } from "./network.ts";
@@ -18,6 +19,7 @@ import { fullRois, roisOf, saveRois, type CaseRois } from "./roi.ts";
 import { roiSlices, slicesOf, targetSlices, wholeSlices, type RoisByCase, type SliceSource } from "./sample.ts";
 import type { Split } from "./split.ts";
 import { coarseStage, fineStages, stageNames, type FineStage, type StageName } from "./stages.ts";
+import { hasTrainingStates } from "./trainingState.ts";
 import { classFrequencies, loadNetwork, train, type TrainJob, type TrainResult } from "./train.ts";
 
 /** A run as its stages see it. */
@@ -98,8 +100,10 @@ function untrained(run: Cascade): StageName[] {
   );
 }
 
+/** Weights are there, and no training state: training ended. */
 function isTrained(folder: string, stage: StageName): boolean {
-  return existsSync(join(folder, "checkpoints", stage, "best.safetensors"));
+  const checkpoints = join(folder, "checkpoints", stage);
+  return existsSync(join(checkpoints, "best.safetensors")) && !hasTrainingStates(checkpoints);
 }
 
 /** Where a stage keeps its predictions and regions. */
@@ -177,7 +181,7 @@ async function trainOrLoad(
 async function startFromBefore({ folder, options, say }: Cascade, stage: StageName, network: Network): Promise<void> {
   const before = stageBefore(stage, options);
   if (!before) return;
-  const { tensors } = await loadSafetensors(join(folder, "checkpoints", before, "best.safetensors"));
+  const { tensors } = await loadCheckpoint(join(folder, "checkpoints", before, "best.safetensors"));
   const own = await stateDict(network.model);
   const fitting = Object.entries(tensors).filter(([name, { shape }]) => own[name] && sameShape(own[name].shape, shape));
   loadStateDict(network.model, Object.fromEntries(fitting), { strict: false });

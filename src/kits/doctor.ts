@@ -36,6 +36,8 @@ export interface DoctorOptions {
  */
 export async function diagnose(root: string, { dataset, onCase = () => {} }: DoctorOptions = {}): Promise<Diagnosis> {
   const { spec, cases, missing } = await listCases(root, dataset === undefined ? {} : { name: dataset });
+  if (cases.length + missing.length === 0)
+    throw new DataError(`${root}: ${spec.title} must hold labelled cases, found none`);
   const findings: Finding[] = missing.map(({ id, file }) => ({
     severity: "error",
     id,
@@ -58,8 +60,9 @@ async function examine(files: CaseFiles, spec: DatasetSpec): Promise<Finding[]> 
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      findings.push({ severity: "error", id: files.id, file: basename(file), ...told(error.message) });
+      const ofFile = error instanceof DataError || (error as NodeJS.ErrnoException).code !== undefined;
+      if (!ofFile) throw error;
+      findings.push({ severity: "error", id: files.id, file: basename(file), ...told((error as Error).message, file) });
       return null;
     }
   };
@@ -76,10 +79,12 @@ async function examine(files: CaseFiles, spec: DatasetSpec): Promise<Finding[]> 
 }
 
 /** A message "file: what is wrong; what to do" in its parts. */
-function told(message: string): { problem: string; fix: string } {
-  const text = message.replace(/^[^\s:]+: /, "");
+function told(message: string, file: string): { problem: string; fix: string } {
+  const text = message.startsWith(`${file}: `) ? message.slice(file.length + 2) : message;
   const at = text.lastIndexOf("; ");
-  return at < 0 ? { problem: text, fix: "" } : { problem: text.slice(0, at), fix: text.slice(at + 2) };
+  return at < 0
+    ? { problem: text, fix: "check the file and its permissions" }
+    : { problem: text.slice(0, at), fix: text.slice(at + 2) };
 }
 
 type Oddity = Pick<Finding, "file" | "problem" | "fix">;

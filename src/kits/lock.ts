@@ -1,7 +1,7 @@
 // One run per folder: a file names the process that writes there; what a killed process left does not count.
 
 import { readFileSync, rmSync } from "node:fs";
-import { mkdir, open, readFile, rm } from "node:fs/promises";
+import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
@@ -37,15 +37,18 @@ export async function lockRun(folder: string): Promise<() => void> {
   };
 }
 
-/** False if the file is there already. */
+/** False if the file is there already. It appears with its text in it. */
 async function create(path: string, text: string): Promise<boolean> {
+  const draft = `${path}.${process.pid}`;
   try {
-    const file = await open(path, "wx");
-    await file.writeFile(text).finally(() => file.close());
+    await writeFile(draft, text);
+    await link(draft, path);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw new DataError(`${path}: cannot be written: ${(error as Error).message}`, { cause: error });
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 

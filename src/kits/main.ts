@@ -212,13 +212,16 @@ interface Settings {
   readonly options: RunOptions;
   /** The run in the folder, where it is gone on with. */
   readonly before: RunFacts | null;
+  /** Its settings must stay. */
+  readonly kept: boolean;
   /** The run in the folder is finished, and only its ablation is asked for. */
   readonly ablated: boolean;
 }
 
 async function settingsOf(o: CommandOptions, given: (name: string) => boolean): Promise<Settings> {
   const { out, resume = false, overwrite = false, stages = stageNames } = o;
-  if (resume && (overwrite || o.stages)) throw new OptionError("--resume goes without --overwrite and --stages");
+  if (resume && (overwrite || o.stages || out === undefined))
+    throw new OptionError("--resume needs the --out of the run, and goes without --overwrite and --stages");
   // An ablation goes on in the folder of a finished run, whose settings it keeps.
   const ablated = Boolean(o.ablation) && !overwrite && !o.stages && out !== undefined && (await isFinished(out));
   const again = out !== undefined && (ablated || goesOn({ folder: out, stages, overwrite, resume }));
@@ -226,10 +229,6 @@ async function settingsOf(o: CommandOptions, given: (name: string) => boolean): 
   const kept = before !== null && (ablated || resume);
   const preset = o.preset ?? before?.preset ?? (o.data ? "demo" : "phantom");
   const options = changed(before && (kept || !o.preset) ? before.options : presetOptions(preset), o, given);
-  if (kept && !isDeepStrictEqual(options, before.options))
-    throw new OptionError(
-      `--${ablated ? "ablation" : "resume"} goes on with the settings of the run in ${out}; leave the others out, or choose another --out`,
-    );
   // Networks that are not trained now were trained with what run.json says of them.
   if (before && !kept)
     for (const name of stageNames) if (!stages.includes(name)) Object.assign(options, { [name]: before.options[name] });
@@ -237,11 +236,20 @@ async function settingsOf(o: CommandOptions, given: (name: string) => boolean): 
     throw new OptionError(
       "--ablation compares with the coarse network and trains without it itself; leave out --no-coarse",
     );
-  return { preset, options, before, ablated };
+  return { preset, options, before, kept, ablated };
+}
+
+/** Throws OptionError if a run that is gone on with was begun with other settings. */
+function checkKept({ options, before, kept, ablated, preset }: Settings, out: string | undefined): void {
+  if (!kept || (isDeepStrictEqual(options, before!.options) && preset === before!.preset)) return;
+  throw new OptionError(
+    `--${ablated ? "ablation" : "resume"} goes on with the settings of the run in ${out}; leave the others out, or choose another --out`,
+  );
 }
 
 async function run(o: CommandOptions, given: (name: string) => boolean): Promise<void> {
-  const { preset, options, before, ablated } = await settingsOf(o, given);
+  const settings = await settingsOf(o, given);
+  const { preset, options, before, ablated } = settings;
   warnOfSchedule(options);
   const folder = resolve(o.out ?? freeFolder(join("runs", preset)));
   const root = resolve(o.data ?? before?.data.root ?? (await ensurePhantom(join("runs", "phantom-data"))));
@@ -249,6 +257,8 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const software = ". It is a software adapter: the CPU does the work of a GPU, many times slower";
   say(`adapter: ${adapter.name}${adapter.software ? software : ""}`);
   settlePrecision(options);
+  checkKept(settings, o.out);
+  if (o.resume && !before) say(`resume: there is no run in ${folder} yet; it begins`);
   const request: RunRequest = {
     folder,
     root,
@@ -274,7 +284,11 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     await trainAll(request, ablated, o);
   } catch (error) {
     if (!(error instanceof InterruptedError)) throw error;
-    throw new InterruptedError(`interrupted; --resume --out ${relative("", folder) || "."} goes on from here`);
+    const again = `--resume --out ${relative("", folder) || "."}${o.ablation ? " --ablation" : ""}`;
+    const begun = existsSync(join(folder, "run.json"));
+    throw new InterruptedError(
+      `interrupted; ${begun ? `${again} goes on from here` : "the same command begins again"}`,
+    );
   } finally {
     unwatch();
     unlock();

@@ -3,8 +3,9 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import packageJson from "../../package.json" with { type: "json" };
-import { OptionError } from "../errors.ts";
+import { AdapterError, DataError, OptionError } from "../errors.ts";
 import { close, init, type AdapterInfo } from "../index.ts";
 import { openCache, type SliceCache } from "./cache.ts";
 import { runCascade, stageFolder } from "./cascade.ts";
@@ -18,6 +19,7 @@ import { caveats, writeOverlays, writeReport } from "./report.ts";
 import { dataFacts, describeData, loadFacts, openRunFolder, saveFacts, type RunFacts } from "./run.ts";
 import { loadSplit, saveSplit, splitCases, type Split } from "./split.ts";
 import { stageNames, type StageName } from "./stages.ts";
+import { forgetTrainingStates } from "./trainingState.ts";
 
 /** What a run is asked to do. */
 export interface RunRequest {
@@ -58,7 +60,8 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
   const again = goesOn(asked);
   if (!again) await openRunFolder(folder, asked.overwrite);
   const before = again ? await loadFacts(folder) : null;
-  const request = asked.resume && before ? { ...asked, stages: unfinished(before) } : asked;
+  const resume = asked.resume && before !== null && isDeepStrictEqual(before.options, options);
+  const request = { ...asked, resume, stages: resume ? unfinished(before) : asked.stages };
   const { stages } = request;
   const seconds: Record<string, number> = { ...before?.seconds };
   const timed: Timed = async (step, work) => {
@@ -69,7 +72,12 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
   };
   const [coarse, fine] = await timed("preprocess", () => makeCaches(request));
   try {
+    if (resume && before.data.key !== fine.index.key)
+      throw new DataError(
+        `${folder}: the data at ${request.root} are not those of the run (files, options or --dataset changed); choose another --out`,
+      );
     const split = await splitOf(request, fine);
+    if (!resume) for (const name of stages) await forgetTrainingStates(checkpointFolder(folder, name));
     const facts: RunFacts = {
       status: "running",
       wgrad: packageJson.version,
@@ -77,7 +85,7 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
       adapter: request.adapter,
       preset: request.preset,
       options,
-      stages: request.resume && before ? before.stages : stages,
+      stages: resume ? before.stages : stages,
       data: dataFacts(fine.index, request.dataNote),
       split,
       started: new Date().toISOString(),
@@ -115,6 +123,10 @@ export function goesOn({
 /** The networks that the last command was to train and has not. */
 function unfinished({ stages, trained = {} }: RunFacts): StageName[] {
   return stages.filter((name) => trained[name] === undefined);
+}
+
+function checkpointFolder(folder: string, stage: StageName): string {
+  return join(folder, "checkpoints", stage);
 }
 
 function without<T>(values: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> {
@@ -222,7 +234,11 @@ async function trainAndScore(
     checkpointSeconds: request.checkpointSeconds,
     reopen: async () => {
       close();
-      await init(request.adapterName === undefined ? {} : { adapter: request.adapterName });
+      const { name } = await init(request.adapterName === undefined ? {} : { adapter: request.adapterName });
+      if (name !== request.adapter.name)
+        throw new AdapterError(
+          `${request.adapter.name} did not come back, found ${name}; go on with --resume when it is there`,
+        );
     },
     stages,
     trained: facts.trained!,
@@ -232,6 +248,7 @@ async function trainAndScore(
       facts.trained![stage] = result;
       facts.seconds![stage] = seconds;
       await saveFacts(folder, facts);
+      await forgetTrainingStates(checkpointFolder(folder, stage));
     },
   });
   const score = (predictions: string, out: string) => scoreTest(fine, split, predictions, out, mode);

@@ -56,7 +56,16 @@ export function describeData({ title, root, synthetic, note, cases, slices }: Ru
 /** What a run makes, and another run in the same folder replaces. */
 const MADE = [
   ...["checkpoints", "stages", "predictions", "plots", "overlays", "overlays.png", "ablation", "ablation.json"],
-  ...["ablation.md", "log.jsonl", "metrics.json", "evaluation.csv", "evaluation_more.csv", "report.html"],
+  ...[
+    "run.json",
+    "splits.json",
+    "ablation.md",
+    "log.jsonl",
+    "metrics.json",
+    "evaluation.csv",
+    "evaluation_more.csv",
+    "report.html",
+  ],
 ];
 
 /** A folder for a new run. Throws DataError when it already holds one, unless `overwrite`, which removes that one. */
@@ -64,7 +73,7 @@ export async function openRunFolder(folder: string, overwrite: boolean): Promise
   if (existsSync(join(folder, "run.json"))) {
     if (!overwrite)
       throw new DataError(
-        `${folder} already holds a run; choose another --out, add --overwrite to replace it, or --stages to run some of it again`,
+        `${folder} already holds a run; choose another --out, add --overwrite to replace it, --resume to go on where it was interrupted, or --stages to run some of it again`,
       );
     for (const name of MADE) await rm(join(folder, name), { recursive: true, force: true });
   }

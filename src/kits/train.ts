@@ -3,7 +3,7 @@
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { WgradError } from "../errors.ts";
+import { DataError, WgradError } from "../errors.ts";
 import { compile, noGrad, tune, type PlanMemory, type Tensor } from "../index.ts";
 import { loadStateDict, stateDict } from "../nn/index.ts";
 import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
@@ -17,7 +17,7 @@ import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
 import { logLine, trimLog } from "./run.ts";
 import { epochOrder, targetSlices, type SliceSource } from "./sample.ts";
 import type { Stage } from "./stages.ts";
-import { forgetTrainingStates, loadTrainingState, saveTrainingState, type TrainingPosition } from "./trainingState.ts";
+import { loadTrainingState, saveTrainingState, type TrainingPosition } from "./trainingState.ts";
 
 /** One line of log.jsonl. Dice is over all validation pixels at the network's size: a guide, not a score. */
 export interface EpochLog {
@@ -103,6 +103,10 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   await mkdir(checkpoints, { recursive: true });
   const warnings: string[] = [];
   const resumed = job.resume ? await loadTrainingState(checkpoints, jobText(job), (text) => warnings.push(text)) : null;
+  if (!resumed && warnings.length > 0)
+    throw new DataError(
+      `${checkpoints}: no training state can be used: ${warnings.join("; ")}; train it again with --stages ${name}`,
+    );
   let position = resumed?.position ?? START;
   const started = performance.now();
   const earlier = position.seconds;
@@ -110,27 +114,26 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   const done = position.epoch * perEpoch + position.step * options.batch;
   const progress = startProgress({ label: `train ${name}`, total: options.epochs * perEpoch, start: done, mode });
   for (const text of warnings) progress.log(`warning: ${text}`);
-  if (resumed) {
-    progress.log(`${name}: goes on after epoch ${position.epoch}, step ${position.step}`);
-    network.loadState(resumed.network);
-  } else await forgetTrainingStates(checkpoints);
+  if (resumed) progress.log(`${name}: goes on after epoch ${position.epoch}, step ${position.step}`);
   await trimLog(folder, name, position.epoch);
   if (validation.length === 0)
     progress.log(
       `warning: ${name}: no validation slice can be shown to it, so the training loss chooses the checkpoint`,
     );
   network.setTraining(true);
-  network.setEpoch(position.epoch);
   const opened = await uploadSlices(source, [...new Set([...slices, ...validation])]);
   const prepare = () => network.prepare(order(0)[0].length, opened);
-  let memory = await prepare();
   if (job.tune > 0) {
+    await prepare();
     const { measured, changed, left } = await tune({ seconds: job.tune });
-    memory = await prepare(); // with the kernels chosen
+    network.free(); // to be traced with the kernels chosen
     const rest = left > 0 ? `; ${left} more did not fit into ${job.tune} s` : "";
     progress.log(`${name}: kernels measured for ${measured} of the shapes, ${changed} of them faster now${rest}`);
   }
-  progress.log(describeMemory(name, memory, opened));
+  // Before the step is traced, which fixes the random numbers and the rate of the first step.
+  if (resumed) network.loadState(resumed.network);
+  network.setEpoch(position.epoch);
+  progress.log(describeMemory(name, await prepare(), opened));
   const save = (at: TrainingPosition) => saveState(network, job, checkpoints, { ...at, seconds: elapsed() });
   try {
     for (let epoch = position.epoch; epoch < options.epochs; epoch++) {
@@ -220,7 +223,9 @@ async function trainEpoch(
     const drawing = { augment: options.augment, seed, epoch, place: i * options.batch };
     const terms = await network.trainStep(opened.batch(batches[i], drawing));
     names = terms.names;
-    reads.push(terms.values.read().then((values) => checkedTerms(values, names, epoch, i)));
+    const read = terms.values.read().then((values) => checkedTerms(values, names, epoch, i));
+    read.catch(() => {}); // told where it is awaited: two may fail at once
+    reads.push(read);
     await settle(i === position.step ? 0 : 1);
     progress.increment(batches[i].length, { loss: newest[0].toFixed(4), epoch: `${epoch + 1}/${options.epochs}` });
     const due = performance.now() - saved >= 1000 * checkpointSeconds && i + 1 < batches.length;

@@ -1,6 +1,7 @@
 // What training goes on from, bit by bit: weights and statistics, optimisers, random positions, loss scale, and where in
 // the epochs it stood. Kept as checkpoints/<stage>/state-EPOCH-STEP.safetensors, the last few of them.
 
+import { existsSync, readdirSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
@@ -118,6 +119,11 @@ export async function loadTrainingState(
   return null;
 }
 
+/** True while a training that has not ended keeps states there. */
+export function hasTrainingStates(folder: string): boolean {
+  return existsSync(folder) && readdirSync(folder).some(isState);
+}
+
 /** Removes all states of a training. */
 export async function forgetTrainingStates(folder: string): Promise<void> {
   for (const name of await stateNames(folder)) await rm(join(folder, name), { force: true });
@@ -126,8 +132,10 @@ export async function forgetTrainingStates(folder: string): Promise<void> {
 /** Newest first. */
 async function stateNames(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
-  return names.filter((name) => /^state-\d{4,}-\d{6,}\.safetensors$/.test(name)).sort((a, b) => order(b) - order(a));
+  return names.filter(isState).sort((a, b) => order(b) - order(a));
 }
+
+const isState = (name: string): boolean => /^state-\d{4,}-\d{6,}\.safetensors$/.test(name);
 
 /** Position of a state's name in time. */
 function order(name: string): number {

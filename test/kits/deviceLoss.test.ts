@@ -51,7 +51,7 @@ function request(name: string, say: (text: string) => void): RunRequest {
     stages: stageNames,
     overwrite: false,
     resume: false,
-    checkpointSeconds: 0,
+    checkpointSeconds: 600,
     tune: 0,
     png: false,
     adapter,
@@ -63,14 +63,14 @@ function request(name: string, say: (text: string) => void): RunRequest {
 test("a run outlives losses of the GPU, in two of its stages", async () => {
   await trainKits(request("whole", () => {}));
   const said: string[] = [];
-  // Each stage's first state tells that its training is under way.
+  // A stage's first state tells that its second epoch has begun: steps are under way, and their results unread.
   const targets = ["coarse", "masses"].map((stage) => join(work, "lossy/checkpoints", stage));
   const timer = setInterval(() => {
-    const at = targets.findIndex((folder) => existsSync(join(folder, "state-0000-000002.safetensors")));
+    const at = targets.findIndex((folder) => existsSync(join(folder, "state-0001-000000.safetensors")));
     if (at < 0) return;
     targets.splice(at, 1);
     gpu().device.destroy();
-  }, 5);
+  }, 2);
   await trainKits(request("lossy", (text) => said.push(text))).finally(() => clearInterval(timer));
   expect(targets).toEqual([]);
   expect(

@@ -50,6 +50,7 @@ function counting(losses: readonly number[]) {
     lr: 0.5,
     parameterCounts: { network: 1, discriminators: 0 },
     free: () => {},
+    state: async () => ({ tensors: {}, numbers: {} }),
     setTraining: () => {},
     setEpoch: (epoch: number) => void epochs.push(epoch),
     prepare: async () => ({ planned: 3 * 2 ** 20, bound: 2 ** 20, outside: 2 ** 20 }),
@@ -85,7 +86,7 @@ describe("train", () => {
     const { network, shown, epochs } = counting([1, 3]);
     const result = await train(network, job());
     expect(shown.map(({ count }) => count)).toEqual(Array(8).fill(3)); // 8 slices an epoch: two batches of 3
-    expect(epochs).toEqual([0, 1, 2, 3]);
+    expect(epochs).toEqual([0, 0, 1, 2, 3]);
     expect(log().map(({ epoch, trainLoss }) => [epoch, trainLoss])).toEqual([1, 2, 3, 4].map((e) => [e, 2]));
     expect(log()[0].generator).toEqual([{ dice: 4 }]);
     expect(result).toMatchObject({ epochs: 4, images: 24, parameters: { network: 1 } });
