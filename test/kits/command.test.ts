@@ -234,7 +234,7 @@ describe("a run", () => {
 
   test("is not overwritten unless asked", () => {
     expect(failure(...SMALL, "--data", data, "--out", "run-a")).toMatch(
-      /run-a already holds a run; choose another --out, add --overwrite to replace it, or --stages/,
+      /run-a already holds a run; choose another --out, add --overwrite to replace it, --resume to go on where it was interrupted, or --stages/,
     );
   });
 });
