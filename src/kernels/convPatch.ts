@@ -52,7 +52,10 @@ export function isPatchable({ kernel }: ConvShape): boolean {
   return 16 * kernel[1] * kernel[2] <= MOST_OF_SMALLEST;
 }
 
-/** Machine instructions of 8 lanes, counted on lavapipe: loading a value each (lanes and bounds are checked one by one), loading four each, a product, a turn of the loop. */
+/**
+ * Machine instructions of 8 lanes, counted on lavapipe: loading a value each (lanes and bounds are checked one by one),
+ * loading four each, a product, a turn of the loop.
+ */
 const COST = { load: 112, loadFour: 250, product: 2.5, turn: 100 };
 
 /**

@@ -282,7 +282,8 @@ export function runBiasGrad(dy: Tensor): Tensor {
   const splits = splitsFor(C, count, 64, 1024);
   const db = empty(splits === 1 ? [C] : [splits, C]);
   launch("conv_bias_grad", {
-    immediates: { channels: C, size: count / batch, half: 32 },
+    consts: { WG: 64 },
+    immediates: { channels: C, size: count / batch, half: 64 / 2 },
     buffers: { dy, db },
     grid: [C, splits, 1],
     flops: dy.size,

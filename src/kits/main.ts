@@ -278,9 +278,9 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     say,
   };
   const unlock = await lockRun(folder);
-  await removeLeftovers(folder);
   const unwatch = watchInterrupts(say);
   try {
+    await removeLeftovers(folder);
     await trainAll(request, ablated, o);
   } catch (error) {
     if (!(error instanceof InterruptedError)) throw error;

@@ -11,6 +11,7 @@ import { saveFacts, type RunFacts } from "./run.ts";
 import { wholeSlices } from "./sample.ts";
 import { regionStage } from "./stages.ts";
 import { classFrequencies, train, type TrainJob } from "./train.ts";
+import { forgetTrainingStates } from "./trainingState.ts";
 
 export interface RegionRun {
   facts: RunFacts;
@@ -48,6 +49,7 @@ export async function regionRun(
     const network = regionNetwork(settings, options.seed, await classFrequencies(job));
     const facts: RunFacts = { ...full, status: "running", trained: {} };
     facts.trained!.region = await train(network, job);
+    await forgetTrainingStates(join(folder, "checkpoints", stage.name));
     const predictions = join(folder, "predictions");
     const ids = full.split.test;
     await predictSlices(
