@@ -1,8 +1,9 @@
 // npm run bench -- --peers tfjs,jax,pytorch: wgrad beside other libraries on the same adapter and shapes. Every program is
 // asked for each case in turn, several rounds, so that drifts of the machine hit all alike; what counts are ratios.
 
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { OptionError } from "../src/errors.ts";
 import { close, init } from "../src/index.ts";
 import { endPeersOnExit, missingPeers, parsePeers, Peer, PEERS, type PeerName, type PeerRequest } from "./peer.ts";
@@ -16,7 +17,7 @@ export interface CompareOptions {
   readonly rounds: number;
   /** Of training, in each round. */
   readonly steps: number;
-  /** Without the driver's cache of compiled shaders on disk. */
+  /** Each training with an empty cache of the driver's compiled shaders. */
   readonly cold?: boolean;
   readonly filter?: string;
   readonly adapter?: string;
@@ -51,10 +52,7 @@ export async function compare(options: CompareOptions): Promise<void> {
   console.log(
     `${info.name} (${info.driver})${info.software ? ": a software adapter; the peers wait as wgrad does" : ""}`,
   );
-  const env = {
-    ...(options.adapter && { WGRAD_ADAPTER: options.adapter }),
-    ...(options.cold && { MESA_SHADER_CACHE_DISABLE: "true" }),
-  };
+  const env = options.adapter ? { WGRAD_ADAPTER: options.adapter } : {};
   const names: Name[] = ["wgrad", ...peers];
   const versions: Record<string, string> = {};
   const caseRows = cases.length > 0 ? await runCases(names, cases, options.rounds, env, versions) : [];
@@ -190,7 +188,7 @@ interface Training {
 /** Each program trains in a process of its own, one at a time, so that first steps and memory are of training alone. */
 async function runTraining(
   names: readonly Name[],
-  { rounds, steps }: CompareOptions,
+  { rounds, steps, cold }: CompareOptions,
   env: NodeJS.ProcessEnv,
   versions: Record<string, string>,
 ): Promise<Training> {
@@ -198,10 +196,12 @@ async function runTraining(
   for (let round = 0; round < rounds; round++) {
     console.log(`\ntraining, round ${round + 1} of ${rounds}, ms a step:`);
     for (const name of rotated(names, round)) {
-      const program = await start(name, env, versions);
+      const cache = cold ? mkdtempSync(join(tmpdir(), "wgrad-shaders-")) : null;
+      const program = await start(name, { ...env, ...(cache && { MESA_SHADER_CACHE_DIR: cache }) }, versions);
       const answer = await ask<TrainAnswer>(program, { do: "train", steps, model: TRAINING });
       answers[name].push(answer);
       await program.stop();
+      if (cache) rmSync(cache, { recursive: true });
       console.log(`  ${name.padEnd(10)} ${msOf(answer)}`);
     }
   }
@@ -277,7 +277,7 @@ function printTraining(names: readonly Name[], { row, first, rss, losses }: Trai
     console.log(`${titleOf(name).padEnd(14)}${cells.join("")}`);
   }
   console.log(
-    `\nfirst step in a new process, s${cold ? ", without the driver's shader cache" : " (shaders may be cached on disk; --cold measures without)"}`,
+    `\nfirst step in a new process, s${cold ? ", the driver's shader cache empty" : " (shaders may be cached on disk; --cold measures without)"}`,
   );
   for (const name of names)
     if (first[name] !== undefined)

@@ -41,7 +41,7 @@ const command = new Command("bench")
   .option("--peers <names>", "compare with these instead: tfjs, tfjs-wasm, jax, pytorch, comma-separated")
   .option("--rounds <n>", "with --peers: how often each case is asked for", "3")
   .option("--steps <n>", "with --peers: training steps in a round", "6")
-  .option("--cold", "with --peers: without the driver's cache of compiled shaders, for honest first steps")
+  .option("--cold", "with --peers: each training with an empty cache of compiled shaders, for honest first steps")
   .addOption(new Option("--serve", "answer requests on stdin, as a peer").hideHelp())
   .parse();
 

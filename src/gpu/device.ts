@@ -72,11 +72,8 @@ export function gpu(): Gpu {
 async function open(options: InitOptions): Promise<Gpu> {
   const name = options.adapter ?? (typeof process === "undefined" ? undefined : process.env.WGRAD_ADAPTER || undefined);
   const { adapter, info, release } = await findAdapter(name);
+  const device = await openDevice(adapter);
   const features = FEATURES.filter((f) => adapter.features.has(f));
-  const device = await adapter.requestDevice({
-    requiredFeatures: features as GPUFeatureName[],
-    requiredLimits: allLimits(adapter.limits),
-  });
   const opened: Gpu = {
     device,
     info: { ...info, features: new Set<string>(features), limits: device.limits },
@@ -104,6 +101,14 @@ async function open(options: InitOptions): Promise<Gpu> {
   const sizes = `storage binding ${maxStorageBufferBindingSize} B, buffer ${maxBufferSize} B`;
   debugLog(1, `features ${features.join(" ")}; ${sizes}`);
   return opened;
+}
+
+/** A device with all features and limits that kernels may use. */
+export function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  return adapter.requestDevice({
+    requiredFeatures: FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
+    requiredLimits: allLimits(adapter.limits),
+  });
 }
 
 /** Everything the adapter can do: the defaults (128 MiB per binding) are too small for feature maps. */

@@ -5,6 +5,7 @@ import { GpuError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { gpu, throwFault, type Gpu } from "./device.ts";
 import { assignBuffers, livenessBound, type Lifetime } from "./memory.ts";
+import { precompile } from "./precompile.ts";
 import { createBindGroup, roomInQueue, submitCalls, writeBuffer, type Copy, type Program } from "./program.ts";
 import type { Buffer, Storage } from "./storage.ts";
 
@@ -60,7 +61,10 @@ export function makePlan(program: Program, created: ReadonlySet<Storage>, result
 async function allocate(plan: Plan): Promise<Allocated> {
   const g = gpu();
   const { calls } = plan.program;
-  await Promise.all(calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
+  await Promise.all([
+    precompile(g, calls),
+    ...calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)),
+  ]);
   g.pool.trim(); // what unplanned runs have left
   g.bindGroups.clear();
   const buffers = plan.capacities.map((bytes) => g.pool.reserve(bytes));
