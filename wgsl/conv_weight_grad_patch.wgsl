@@ -62,6 +62,11 @@ fn spread(value: f32, lane: u32) -> f32 {
   }
 }
 
+// The place after i of `count`, the first again after the last.
+fn next(i: u32, count: u32) -> u32 {
+  return select(i + 1, 0u, i + 1 == count);
+}
+
 @compute @workgroup_size(SG)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(subgroup_invocation_id) lane: u32) {
@@ -83,13 +88,15 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
   let chunk = (patches + groups.z - 1) / groups.z;
   let end = min((id.z + 1) * chunk, patches);
 
+  let begin = id.z * chunk;
+  var column = begin % across;
+  var under = begin / across % down;
+  var od = begin / (across * down) % s.od;
+  var n = begin / (across * down * s.od);
   var sums: array<f32, TC * CB * TAPS>;
-  for (var at = id.z * chunk; at < end; at++) {
-    let left = at % across * PX;
-    let under = at / across % down;
+  for (var at = begin; at < end; at++) {
+    let left = column * PX;
     let top = under / LH * LH * PY + under % LH;
-    let od = at / (across * down) % s.od;
-    let n = at / (across * down * s.od);
     let d = od * s.sd + kd * s.dd - u32(s.pad_d);   // negative positions wrap to huge ones
 
     var grads: array<vec4f, TC * PY * PX / 4>;
@@ -139,6 +146,11 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
         }
       }
     }
+    // The next patch is counted, not divided: a division takes a lane at a time.
+    column = next(column, across);
+    under = select(under, next(under, down), column == 0);
+    od = select(od, next(od, s.od), column + under == 0);
+    n += u32(column + under + od == 0);
   }
 
   // Little code: a loop that stays one, its bound being no constant, stores the first taps and moves the others up.
