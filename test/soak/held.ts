@@ -92,3 +92,37 @@ export async function collectGarbage(): Promise<void> {
     await setImmediate();
   }
 }
+
+const MIB = 2 ** 20;
+
+/**
+ * What may differ. Counts may not. Memory of the process grows at first, while V8 compiles what runs often and its heap and
+ * the driver's settle; in the second half it must stand still.
+ */
+const TOLERANCE = { heap: 3 * MIB, rss: 32 * MIB, laterHeap: MIB, laterRss: 6 * MIB } as const;
+
+/** What grew from the `first` look, or from the one in the `middle`, to the `last`, in words. */
+export function growth(first: Held, middle: Held, last: Held): string[] {
+  const counts = (["buffers", "gpuBytes", "usedBytes", "bindGroups", "pipelines", "maps"] as const)
+    .filter((name) => last[name] !== first[name])
+    .map((name) => `${name} went from ${first[name]} to ${last[name]}`);
+  const beyond = (name: "heapBytes" | "rssBytes", from: Held, tolerance: number) =>
+    last[name] - from[name] > tolerance ? [`${name} grew from ${from[name]} to ${last[name]}`] : [];
+  return [
+    ...counts,
+    ...beyond("heapBytes", first, TOLERANCE.heap),
+    ...beyond("rssBytes", first, TOLERANCE.rss),
+    ...beyond("heapBytes", middle, TOLERANCE.laterHeap),
+    ...beyond("rssBytes", middle, TOLERANCE.laterRss),
+  ];
+}
+
+/** A table for people: a row for each step that was looked at. */
+export function table(rows: readonly (readonly [step: number, held: Held])[]): string {
+  const head = ["step", "buffers", "GPU bytes", "in use", "bind groups", "pipelines", "reads", "heap MiB", "RSS MiB"];
+  const lines = rows.map(([step, h]) => [
+    ...[step, h.buffers, h.gpuBytes, h.usedBytes, h.bindGroups, h.pipelines, h.maps].map(String),
+    ...[h.heapBytes, h.rssBytes].map((bytes) => (bytes / MIB).toFixed(1)),
+  ]);
+  return [head, ...lines].map((cells) => cells.map((cell, i) => cell.padStart(head[i].length + 2)).join("")).join("\n");
+}
