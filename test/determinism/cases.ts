@@ -66,7 +66,7 @@ const convolutions: Record<string, Case> = {
 export const tuned: Record<string, Case> = {
   ...convolutions,
   "matrix product": op([[20, 33], [33, 18]], (a, b) => w.matmul(a, b)),
-  "product with a few rows": op([[5, 40], [7, 40], [7]], (x, k, b) => w.linear(x, k, b)),
+  "product with a few rows": () => () => [w.linear(numbers([5, 40], "x"), numbers([7, 40], "k"), numbers([7], "b"))],
 };
 
 const losses: Record<string, Case> = {

@@ -1,6 +1,6 @@
 // The quick form of npm run soak: some hundred steps hold what a hundred hold, compiled or not; closing lets go of all.
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { Tensor, add, backward, close, compile, init, mul, step, sum, tensor } from "../../src/index.ts";
+import { add, backward, close, compile, init, mul, nn, step, sum, tensor, type Tensor } from "../../src/index.ts";
 import { gpu } from "../../src/gpu/device.ts";
 import { Watch, collectGarbage, growth, type Held } from "./held.ts";
 import { Training } from "./workload.ts";
@@ -28,6 +28,21 @@ describe.each([true, false])("compiled: %s", (compiled) => {
     training.free();
     close();
   });
+});
+
+test("two trainings and one that is not compiled give the same losses, weights, draws and predictions", async () => {
+  const outcome = async (compiled: boolean) => {
+    const training = new Training({ compiled });
+    for (let k = 0; k < 30; k++) await training.next();
+    await training.settle(0);
+    const { losses, prediction, model } = training;
+    training.free();
+    return { losses, prediction, weights: await nn.stateDict(model), draws: nn.rngState(model) };
+  };
+  const first = await outcome(true);
+  expect(new Set(first.prediction!.classes)).toEqual(new Set([0, 1]));
+  expect(await outcome(true)).toEqual(first);
+  expect(await outcome(false)).toEqual(first);
 });
 
 describe("results", () => {

@@ -56,8 +56,10 @@ export class Training {
   readonly model = new Net();
   /** Losses read so far, in order. */
   readonly losses: number[] = [];
-  /** Reads under way at once, at most: one, however many steps are run. */
+  /** Losses waited for at once, at most. */
   mostUnread = 0;
+  /** What the last evaluation found. */
+  prediction: { loss: number; classes: Int32Array } | null = null;
   private readonly adam = new optim.Adam(nn.parameters(this.model), { lr: 1e-2 });
   private readonly rate = schedule.cosineWarmRestarts(1e-2, { t0: 100 });
   private readonly compiled: boolean;
@@ -114,7 +116,7 @@ export class Training {
     const { loss, classes } = await (this.compiled
       ? this.judge(inputs)
       : step(() => this.evaluate(uploaded(inputs))));
-    await Promise.all([loss.read(), classes.read()]);
+    this.prediction = { loss: await loss.item(), classes: (await classes.read()) as Int32Array };
     nn.setTraining(this.model, true);
   }
 }
