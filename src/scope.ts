@@ -149,7 +149,9 @@ export async function inStep<T>(
   let survivors = new Set<Storage>();
   try {
     const result = await fn();
-    const held = new Set([...inner.kept, ...inner.gradients.flatMap((slot) => slot() ?? [])]);
+    const gradients = inner.gradients.flatMap((slot) => slot() ?? []);
+    for (const s of gradients) s.recycled = true;
+    const held = new Set([...inner.kept, ...gradients]);
     survivors = new Set([...held, ...storagesIn(result)]);
     const recording = { program: recordInto(emptyProgram()), created: inner.created, survivors, held };
     await inOrder(() => run(recording, result));

@@ -20,6 +20,8 @@ export interface Buffer {
 export class Storage {
   readonly bytes: number;
   buffer: Buffer | null = null;
+  /** It outlives its step, but ends with a later one and not as garbage: its buffer may be a recycled one. */
+  recycled = false;
   /** What tells the garbage collector of its size, where it outlives its step. */
   burden: ArrayBuffer | null = null;
   /** The storage ended with its step; reading it is an error. */

@@ -47,7 +47,7 @@ async function soak(label: string, steps: number, compiled: boolean): Promise<st
   console.log(table(rows));
   const [first, middle, last] = [rows[0], rows[Math.floor(rows.length / 2)], rows.at(-1)!].map(([, held]) => held);
   const wrong = growth(first, middle, last);
-  if (training.mostUnread > 2 || watch.mostMaps > 3)
+  if (training.mostUnread > 2 || watch.mostMaps > 2)
     wrong.push(`${training.mostUnread} losses unread at once, ${watch.mostMaps} buffers mapped at once`);
   training.free();
   return wrong.map((text) => `${label}: ${text}`);

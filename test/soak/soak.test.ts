@@ -1,12 +1,12 @@
 // The quick form of npm run soak: some hundred steps hold what a hundred hold, compiled or not; closing lets go of all.
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { add, backward, close, compile, init, mul, nn, step, sum, tensor, type Tensor } from "../../src/index.ts";
 import { gpu } from "../../src/gpu/device.ts";
 import { Watch, collectGarbage, growth, type Held } from "./held.ts";
 import { Training } from "./workload.ts";
 
 beforeEach(() => init());
-afterAll(close);
+afterEach(close);
 
 const SAMPLES = [100, 200, 300];
 
@@ -23,10 +23,10 @@ describe.each([true, false])("compiled: %s", (compiled) => {
     const still = ({ heapBytes: _, rssBytes: __, ...counts }: Held) => ({ ...counts, heapBytes: 0, rssBytes: 0 });
     expect(growth(still(held[0]), still(held[1]), still(held[2]))).toEqual([]);
     expect(held[0].buffers).toBeGreaterThan(30);
-    expect([training.mostUnread, watch.mostMaps]).toEqual([2, 3]);
+    expect(training.mostUnread).toBe(2);
+    expect([1, 2]).toContain(watch.mostMaps);
     expect(training.losses.slice(-20).reduce((a, b) => a + b) / 20).toBeLessThan(training.losses[0] / 2);
     training.free();
-    close();
   });
 });
 
