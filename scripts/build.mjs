@@ -15,6 +15,7 @@ const entryPoints = {
   "doctor-kits": "src/kits/doctorMain.ts",
   bench: "bench/main.ts",
   "bench-models": "bench/models.ts",
+  soak: "test/soak/main.ts",
 };
 await build({
   entryPoints,

@@ -2,8 +2,7 @@
 // gradients of tensors from outside. Outside a step, memory goes back when its tensor is garbage-collected.
 
 import { GpuError } from "./errors.ts";
-import { gpu } from "./gpu/device.ts";
-import type { BufferPool } from "./gpu/pool.ts";
+import { gpu, onClose } from "./gpu/device.ts";
 import { currentProgram, emptyProgram, recordInto, runProgram, type Program } from "./gpu/program.ts";
 import type { Buffer, Storage } from "./gpu/storage.ts";
 
@@ -27,9 +26,12 @@ function newScope(isStep: boolean): Scope {
 let scope = newScope(false);
 let tail: Promise<unknown> = Promise.resolve();
 
-const collected = new FinalizationRegistry<{ pool: BufferPool; buffer: Buffer }>(({ pool, buffer }) =>
-  pool.release(buffer),
-);
+const collected = new FinalizationRegistry<Buffer>((buffer) => buffer.pool.release(buffer));
+
+onClose(() => {
+  scope = newScope(false);
+  heldGradients = [];
+});
 
 /** Registers a storage with the scope it is made in. */
 export function own(storage: Storage): void {
@@ -55,9 +57,27 @@ export function keep<T extends { readonly storage: Storage }>(tensor: T): T {
 }
 
 function handOver(storages: Iterable<Storage>): void {
-  const { pool } = gpu();
-  for (const s of storages) if (s.buffer) collected.register(s, { pool, buffer: s.buffer }, s);
+  for (const s of storages) {
+    if (!s.buffer) continue;
+    collected.register(s, s.buffer, s);
+    s.burden = burdenOf(s.bytes);
+  }
 }
+
+const MOST_BURDEN = 2 ** 26;
+
+/**
+ * Address space of `bytes` bytes that nothing is ever written to, so that it takes no memory: the garbage collector sees
+ * by it how much hangs on a storage, and comes after some 100 MB of results that nobody needs instead of after gigabytes.
+ */
+function burdenOf(bytes: number): ArrayBuffer | null {
+  const length = Math.min(bytes, MOST_BURDEN);
+  return length < 2 ** 16 ? null : new ResizableBuffer(length, { maxByteLength: length });
+}
+
+/** As of ES2024: a plain one would be filled with zeros. */
+const ResizableBuffer = ArrayBuffer as new (length: number, options: { maxByteLength: number }) => ArrayBuffer;
+
 
 /**
  * Gradients that outlived their step, each with its place. Once replaced or cleared there they end with the next step.
@@ -65,14 +85,11 @@ function handOver(storages: Iterable<Storage>): void {
 let heldGradients: { slot: Slot; storage: Storage }[] = [];
 
 function settleGradients(survivors: ReadonlySet<Storage>, slots: readonly Slot[]): void {
-  const { pool } = gpu();
   const live = new Set([...heldGradients.map(({ slot }) => slot()), ...slots.map((slot) => slot())]);
   for (const { storage } of heldGradients) {
     if (live.has(storage) || survivors.has(storage) || !storage.buffer) continue;
     collected.unregister(storage);
-    pool.release(storage.buffer);
-    storage.buffer = null;
-    storage.released = true;
+    endStorage(storage);
   }
   const kept = heldGradients.filter(({ slot, storage }) => slot() === storage);
   const added = slots.flatMap((slot) => {
@@ -80,6 +97,12 @@ function settleGradients(survivors: ReadonlySet<Storage>, slots: readonly Slot[]
     return storage ? [{ slot, storage }] : [];
   });
   heldGradients = [...kept.filter(({ storage }) => !added.some((a) => a.storage === storage)), ...added];
+}
+
+function endStorage(s: Storage): void {
+  s.released = true;
+  s.buffer?.pool.release(s.buffer);
+  s.buffer = s.burden = null;
 }
 
 /** Runs what has been recorded so far and keeps all of it. */
@@ -126,7 +149,9 @@ export async function inStep<T>(
   let survivors = new Set<Storage>();
   try {
     const result = await fn();
-    const held = new Set([...inner.kept, ...inner.gradients.flatMap((slot) => slot() ?? [])]);
+    const gradients = inner.gradients.flatMap((slot) => slot() ?? []);
+    for (const s of gradients) s.recycled = true;
+    const held = new Set([...inner.kept, ...gradients]);
     survivors = new Set([...held, ...storagesIn(result)]);
     const recording = { program: recordInto(emptyProgram()), created: inner.created, survivors, held };
     await inOrder(() => run(recording, result));
@@ -159,13 +184,10 @@ export async function replayStep(created: readonly Storage[], work: () => Promis
 }
 
 function endStep(inner: Scope, survivors: ReadonlySet<Storage>): void {
-  const { pool } = gpu();
   handOver([...inner.created].filter((s) => survivors.has(s)));
   for (const s of inner.created) {
     if (survivors.has(s) || s.released) continue;
-    s.released = true; // read in mid-step, so it has a buffer of its own
-    if (s.buffer) pool.release(s.buffer);
-    s.buffer = null;
+    endStorage(s); // with a buffer of its own if it was read in mid-step
   }
   settleGradients(survivors, inner.gradients);
 }

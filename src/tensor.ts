@@ -64,6 +64,8 @@ export class Tensor {
       throw new GpuError(
         `read: this tensor ${showShape(this.shape)} was never computed; an earlier error stopped its program`,
       );
+    if (this.storage.buffer.pool !== gpu().pool)
+      throw new GpuError(`read: this tensor ${showShape(this.shape)} was lost when the GPU was closed; make it again`);
     return new ARRAYS[this.dtype](await readStorage(this.storage));
   }
 

@@ -20,8 +20,6 @@ export interface Gpu {
   readonly info: AdapterInfo & { readonly features: ReadonlySet<string>; readonly limits: GPUSupportedLimits };
   readonly pool: BufferPool;
   readonly pipelines: PipelineCache;
-  /** Bind groups by kernel and buffers. */
-  readonly bindGroups: Map<string, GPUBindGroup>;
   /** What the autotuner has measured on this adapter. */
   readonly choices: Choices;
   /** The first error the GPU reported and nobody has thrown yet. */
@@ -56,8 +54,16 @@ export async function init(options: InitOptions = {}): Promise<AdapterInfo> {
   return current.info;
 }
 
+const closing: (() => void)[] = [];
+
+/** Has `forget` called when the GPU is closed, to let go of what belongs to it. */
+export function onClose(forget: () => void): void {
+  closing.push(forget);
+}
+
 /** Closes the GPU and frees all its memory; tensors made before are lost. The process can then end by itself. */
 export function close(): void {
+  for (const forget of closing) forget();
   current?.device.destroy();
   current?.release();
   current = null;
@@ -79,7 +85,6 @@ async function open(options: InitOptions): Promise<Gpu> {
     info: { ...info, features: new Set<string>(features), limits: device.limits },
     pool: new BufferPool(device),
     pipelines: new PipelineCache(device, info),
-    bindGroups: new Map(),
     choices: await loadChoices(info),
     fault: null,
     lastSubmit: null,

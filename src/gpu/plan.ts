@@ -6,6 +6,7 @@ import { debugLog } from "../debug.ts";
 import { gpu, throwFault, type Gpu } from "./device.ts";
 import { assignBuffers, livenessBound, type Lifetime } from "./memory.ts";
 import { precompile } from "./precompile.ts";
+import type { BufferPool } from "./pool.ts";
 import { createBindGroup, roomInQueue, submitCalls, writeBuffer, type Copy, type Program } from "./program.ts";
 import type { Buffer, Storage } from "./storage.ts";
 
@@ -28,6 +29,7 @@ export interface Plan {
   /** Storages from outside, with the buffer they had. */
   readonly outside: ReadonlyMap<Storage, Buffer>;
   readonly memory: PlanMemory;
+  readonly pool: BufferPool;
   allocated: Allocated | null;
 }
 
@@ -54,7 +56,7 @@ export function makePlan(program: Program, created: ReadonlySet<Storage>, result
     bound: livenessBound([...lives.values()]),
     outside: [...outside.values()].reduce((n, b) => n + b.capacity, 0),
   };
-  return { program, inside, capacities, outside, memory, allocated: null };
+  return { program, inside, capacities, outside, memory, pool: gpu().pool, allocated: null };
 }
 
 /** Compiles missing pipelines in parallel, takes the plan's buffers and makes its bind groups. */
@@ -66,7 +68,6 @@ async function allocate(plan: Plan): Promise<Allocated> {
     ...calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)),
   ]);
   g.pool.trim(); // what unplanned runs have left
-  g.bindGroups.clear();
   const buffers = plan.capacities.map((bytes) => g.pool.reserve(bytes));
   const bufferOf = (s: Storage) => (plan.inside.has(s) ? buffers[plan.inside.get(s)!] : plan.outside.get(s)!);
   const pipelines = calls.map((c) => g.pipelines.get(c.key)!);
@@ -103,8 +104,9 @@ function paddedBytes({ bytes }: Storage): number {
   return Math.ceil(bytes / 256) * 256;
 }
 
-/** True while all memory from outside is where it was when the plan was made. */
-export function isCurrent({ outside }: Plan): boolean {
+/** True while the GPU is the one that the plan was made for, and all memory from outside where it was then. */
+export function isCurrent({ outside, pool }: Plan): boolean {
+  if (pool !== gpu().pool) return false;
   for (const [s, buffer] of outside) if (s.released || s.buffer !== buffer) return false;
   return true;
 }
@@ -127,14 +129,13 @@ export async function runPlan(plan: Plan, results: ReadonlyMap<Storage, Storage>
 }
 
 function copyInto(g: Gpu, from: Buffer, to: Storage): Copy {
-  to.buffer = g.pool.acquire(to.bytes);
+  to.buffer = g.pool.reserve(to.bytes);
   return { from, to: to.buffer, bytes: Math.ceil(to.bytes / 4) * 4 };
 }
 
 /** Gives the plan's own memory back. */
 export function dropPlan(plan: Plan): void {
-  const { pool } = gpu();
-  for (const buffer of plan.allocated?.buffers ?? []) pool.destroy(buffer);
+  for (const buffer of plan.allocated?.buffers ?? []) buffer.pool.release(buffer);
   plan.allocated = null;
 }
 

@@ -1,5 +1,6 @@
-// Recycles GPU buffers. WebGPU keeps submits in order, so a buffer may be handed out
-// again as soon as its last use is submitted.
+// Recycles the GPU buffers of temporaries. WebGPU keeps submits in order, so a buffer may be handed out again as soon as
+// its last use is submitted. What outlives a step has buffers of its own: when those end is up to the garbage collector,
+// and which buffers a step finds free must not be.
 
 import type { Buffer } from "./storage.ts";
 import { GpuError } from "../errors.ts";
@@ -34,29 +35,24 @@ export class BufferPool {
     const size = roundSize(bytes);
     const at = this.lowerBound(size, 0);
     // A buffer up to twice the size is taken rather than making another one.
-    const buffer =
-      at < this.free.length && this.free[at].capacity <= 2 * size ? this.free.splice(at, 1)[0] : this.create(size);
+    const fits = at < this.free.length && this.free[at].capacity <= 2 * size;
+    const buffer = fits ? this.free.splice(at, 1)[0] : this.create(size, true);
     this.usedBytes += buffer.capacity;
     return buffer;
   }
 
-  /** Takes a buffer back; its contents may be overwritten by whoever gets it next. */
+  /** A buffer of just `bytes`, in whole vectors of four, that is never recycled. */
+  reserve(bytes: number): Buffer {
+    const buffer = this.create(Math.ceil(bytes / 16) * 16, false);
+    this.usedBytes += buffer.capacity;
+    return buffer;
+  }
+
+  /** Takes a buffer back: its contents are lost. */
   release(buffer: Buffer): void {
     this.usedBytes -= buffer.capacity;
-    this.free.splice(this.lowerBound(buffer.capacity, buffer.id), 0, buffer);
-  }
-
-  /** A buffer of just `bytes`, a multiple of 4, that is never recycled: destroy() gives it back. */
-  reserve(bytes: number): Buffer {
-    const buffer = this.create(bytes);
-    this.usedBytes += buffer.capacity;
-    return buffer;
-  }
-
-  /** Frees the memory of a reserved buffer. */
-  destroy(buffer: Buffer): void {
-    this.usedBytes -= buffer.capacity;
-    this.dispose(buffer);
+    if (buffer.recycled) this.free.splice(this.lowerBound(buffer.capacity, buffer.id), 0, buffer);
+    else this.dispose(buffer);
   }
 
   /** Frees all memory that is not handed out. */
@@ -70,7 +66,7 @@ export class BufferPool {
     this.bufferCount--;
   }
 
-  private create(size: number): Buffer {
+  private create(size: number, recycled: boolean): Buffer {
     const limit = this.device.limits.maxBufferSize;
     if (size > limit)
       throw new GpuError(
@@ -80,7 +76,7 @@ export class BufferPool {
     this.allocatedBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
     this.bufferCount++;
-    return { gpu, id: this.nextId++, capacity: size };
+    return { gpu, id: this.nextId++, capacity: size, pool: this, recycled, groups: new Map() };
   }
 
   /** First place in the free list not before (capacity, id). */

@@ -3,7 +3,7 @@
 // lifetime, and encodes everything into one submit.
 
 import { GpuError, KernelError } from "../errors.ts";
-import { gpu, throwFault, type Gpu } from "./device.ts";
+import { gpu, onClose, throwFault, type Gpu } from "./device.ts";
 import { MAX_WORKGROUPS, type Grid } from "./grid.ts";
 import {
   bindingsOf,
@@ -58,6 +58,7 @@ export function emptyProgram(): Program {
 }
 
 let recording: Program = emptyProgram();
+onClose(() => (recording = emptyProgram()));
 
 /** Everything recorded from now on goes to `program`; returns the one before. */
 export function recordInto(program: Program): Program {
@@ -102,6 +103,8 @@ export function launch<K extends KernelName>(
       throw new GpuError(
         `${kernel}: tensor ${name} ended with its step; return it from step() or keep() it to use it later`,
       );
+    if (storage.buffer && storage.buffer.pool !== gpu().pool)
+      throw new GpuError(`${kernel}: tensor ${name} was lost when the GPU was closed; make it again`);
     if (storage.bytes > limit) {
       throw new GpuError(
         `${kernel}: ${name} needs ${mib(storage.bytes)} MiB but this adapter binds at most ${mib(limit)} MiB; ` +
@@ -247,17 +250,18 @@ function allocate(
 ): { groups: GPUBindGroup[]; ended: Storage[] } {
   const lastUse = new Map<Storage, number>();
   const temporary = (s: Storage) => survivors !== "all" && !survivors.has(s);
+  const take = ({ pool }: Gpu, s: Storage) => (temporary(s) || s.recycled ? pool.acquire(s.bytes) : pool.reserve(s.bytes));
   for (const { storage } of program.uploads) if (!storage.buffer) lastUse.set(storage, -1);
   program.calls.forEach((call, i) => call.buffers.forEach((s) => (!s.buffer || lastUse.has(s)) && lastUse.set(s, i)));
   // Uploads are written before any kernel runs, so their buffers are taken first.
-  for (const { storage } of program.uploads) storage.buffer ??= g.pool.acquire(storage.bytes);
+  for (const { storage } of program.uploads) storage.buffer ??= take(g, storage);
   const endFirst = (i: number, s: Storage) => lastUse.get(s) === i && temporary(s) && !s.released;
   const end = (s: Storage) => {
     g.pool.release(s.buffer!);
     s.released = true;
   };
   const groups = program.calls.map((call, i) => {
-    for (const s of call.buffers) s.buffer ??= g.pool.acquire(s.bytes);
+    for (const s of call.buffers) s.buffer ??= take(g, s);
     const group = bindGroup(g, call);
     for (const s of call.buffers) if (endFirst(i, s)) end(s);
     return group;
@@ -266,16 +270,16 @@ function allocate(
   return { groups, ended: [...lastUse.keys()].filter((s) => s.released) };
 }
 
-const BIND_GROUP_CACHE = 20_000;
-
+/** The bind group of a call, remembered by kernel and buffers as long as the newest of them lives. */
 function bindGroup(g: Gpu, call: KernelCall): GPUBindGroup {
   let key: string = call.kernel;
-  for (const s of call.buffers) key += `|${s.buffer!.id}:${s.bytes}${s.half ? "h" : ""}`;
-  let group = g.bindGroups.get(key);
-  if (group) return group;
-  group = createBindGroup(g, call, (s) => s.buffer!);
-  if (g.bindGroups.size >= BIND_GROUP_CACHE) g.bindGroups.clear();
-  g.bindGroups.set(key, group);
+  let newest = call.buffers[0].buffer!;
+  for (const { buffer, bytes, half } of call.buffers) {
+    key += `|${buffer!.id}:${bytes}${half ? "h" : ""}`;
+    if (buffer!.id > newest.id) newest = buffer!;
+  }
+  let group = newest.groups.get(key);
+  if (!group) newest.groups.set(key, (group = createBindGroup(g, call, (s) => s.buffer!)));
   return group;
 }
 

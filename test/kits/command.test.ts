@@ -151,10 +151,17 @@ describe("a run", () => {
       ...["coarse", "kidney", "masses", "tumor"].map((stage) => `checkpoints/${stage}/last.safetensors`),
       "checkpoints/tumor/last.discriminators.safetensors",
       `predictions/${id}.nii.gz`,
+      ...["coarse", "kidney", "masses", "tumor"].map((stage) => `checkpoints/${stage}/best.safetensors`),
       "stages/masses/rois.json",
       "evaluation.csv",
     ])
-      expect(bytes("run-b", path).equals(bytes("run-a", path))).toBe(true);
+      expect(bytes("run-b", path).equals(bytes("run-a", path)), path).toBe(true);
+    const log = (name: string) =>
+      bytes(name, "log.jsonl")
+        .toString()
+        .replace(/"(seconds|imagesPerSecond)":[\d.e+-]+/g, '"$1":0');
+    expect(log("run-a")).toContain('"seconds":0');
+    expect(log("run-b")).toBe(log("run-a"));
   });
 
   test("one stage can be trained again, alone: the others and the split stay, what depends on it is made anew", () => {
