@@ -4,10 +4,11 @@ import { describe, type FoundAdapter } from "./adapter.ts";
 import { useSwiftShader } from "./swiftshader.ts";
 
 // allow_unsafe_apis and the f16 toggle give NVIDIA's f16 and subgroup matrices;
-// unquantised timestamps give profiles in ns.
+// unquantised timestamps give profiles in ns. Fresh buffers need no zeros: kernels write all that is read, as they must in
+// buffers that are used again.
 const TOGGLES = [
   "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model",
-  "disable-dawn-features=timestamp_quantization",
+  "disable-dawn-features=timestamp_quantization,lazy_clear_resource_on_first_use",
 ];
 
 /**
