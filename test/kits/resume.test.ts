@@ -1,9 +1,21 @@
 // Killed at any moment and resumed, a run ends with the bytes of one that was left alone. WGRAD_KILLS=50 kills more often.
+// Signals that ask it to end, and a second run in its folder.
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadCheckpoint } from "../../src/kits/checkpointFile.ts";
 import { writePhantom } from "../../src/kits/phantom.ts";
 import { Rng } from "../../src/random.ts";
 
@@ -34,16 +46,20 @@ interface Ended {
 interface Ending {
   /** Killed after so many milliseconds. */
   readonly ms?: number;
+  /** Kills itself in the n-th change of a file whose path contains a text: "text:n", see killAt.mjs. */
+  readonly killAt?: string;
   /** What is done to the process once it has written this. */
   readonly when?: RegExp;
   readonly then?: (child: ChildProcess) => void;
 }
 
 /** Runs the command to its end, by itself or by what is done to it. */
-function run(out: string, args: readonly string[], { ms, when, then }: Ending = {}): Promise<Ended> {
+function run(out: string, args: readonly string[], { ms, killAt, when, then }: Ending = {}): Promise<Ended> {
   return new Promise((resolve) => {
-    const all = [command, ...SETTINGS, "--data", join(work, "data"), "--out", join(work, out), ...args];
-    const child = spawn(process.execPath, all, { stdio: ["ignore", "ignore", "pipe"] });
+    const hook = killAt ? ["--import", new URL("killAt.mjs", import.meta.url).href] : [];
+    const all = [...hook, command, ...SETTINGS, "--data", join(work, "data"), "--out", join(work, out), ...args];
+    const env = { ...process.env, WGRAD_KILL_AT: killAt };
+    const child = spawn(process.execPath, all, { stdio: ["ignore", "ignore", "pipe"], env });
     let err = "";
     child.stderr.on("data", (text) => {
       err += text;
@@ -74,27 +90,73 @@ function made(out: string): Record<string, string> {
   };
 }
 
+/** Where kills fall: in the n-th change of a file of some kind, n below `changes`, or after some time. */
+const MOMENTS: readonly { name: string; text?: string; changes: number }[] = [
+  { name: "preprocessing", text: "/cache/", changes: 14 },
+  { name: "checkpoint writing", text: ".safetensors", changes: 60 },
+  { name: "random time", changes: 0 },
+  { name: "any file", text: "/killed/", changes: 120 },
+];
+
+/** Runs or resumes "killed", and kills it at such a moment, if it does not end before. */
+async function runToKill({ name, text, changes }: (typeof MOMENTS)[number], rng: Rng): Promise<Ended> {
+  if (name === "preprocessing") rmSync(join(work, "cache"), { recursive: true, force: true });
+  if (!text) return run("killed", ["--resume"], { ms: rng.range(800, 9000) });
+  return run("killed", ["--resume"], { killAt: `${text}:${1 + rng.integer(changes)}` });
+}
+
+const paths = (folder: string): string[] =>
+  existsSync(folder)
+    ? readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) => join(folder, path))
+    : [];
+const isTemporary = (path: string): boolean => /\.tmp(\/|$)/.test(path);
+
+/** Everything that has its name already is whole. */
+async function expectWhole(): Promise<void> {
+  for (const path of [...paths(join(work, "killed")), ...paths(join(work, "cache"))].filter((p) => !isTemporary(p))) {
+    if (path.endsWith(".safetensors")) await loadCheckpoint(path);
+    if (path.endsWith(".json")) JSON.parse(readFileSync(path, "utf8"));
+    if (path.endsWith(".nii.gz")) gunzipSync(readFileSync(path));
+    if (!path.endsWith(".u8")) continue;
+    const { slices, size } = JSON.parse(readFileSync(join(dirname(path), "index.json"), "utf8"));
+    expect(statSync(path).size).toBe(slices * size * size);
+  }
+}
+
 describe("a run that is killed", () => {
   test("and resumed, again and again, ends with the bytes of one that was not", async () => {
     const whole = await run("whole", []);
     expect(whole.status).toBe(0);
+    const expected = made("whole");
     const rng = new Rng(20, "kills");
-    let kills = 0;
-    let ended: Ended;
+    const fell: Record<string, number> = {};
+    let [kills, halfWritten, runs] = [0, 0, 0];
     do {
-      ended = await run("killed", ["--resume"], kills < KILLS ? { ms: rng.range(800, 9000) } : {});
-      if (ended.killed) kills++;
-      else expect(ended.err).not.toContain("train:kits:");
-    } while (ended.killed);
-    expect(ended.status).toBe(0);
-    expect(kills).toBeGreaterThan(0);
-    const [expected, found] = [made("whole"), made("killed")];
-    expect(Object.keys(found)).toEqual(Object.keys(expected));
-    for (const [name, bytes] of Object.entries(found)) expect(bytes === expected[name], name).toBe(true);
-    const left = readdirSync(work, { recursive: true, encoding: "utf8" }).filter((path) => /\.tmp(\/|$)/.test(path));
-    expect(left).toEqual([]); // in the run folder and beside it, where slices are kept
-    console.log(`${kills} kills survived`);
-  }, 3_600_000);
+      rmSync(join(work, "killed"), { recursive: true, force: true });
+      runs++;
+      let ended: Ended;
+      do {
+        const moment = MOMENTS[kills % MOMENTS.length];
+        ended = kills < KILLS ? await runToKill(moment, rng) : await run("killed", ["--resume"]);
+        if (ended.killed) {
+          kills++;
+          fell[moment.name] = (fell[moment.name] ?? 0) + 1;
+          halfWritten += Number([...paths(join(work, "killed")), ...paths(join(work, "cache"))].some(isTemporary));
+          await expectWhole();
+        } else expect(ended.err).not.toContain("train:kits:");
+      } while (ended.killed);
+      expect(ended.status).toBe(0);
+      const found = made("killed");
+      expect(Object.keys(found)).toEqual(Object.keys(expected));
+      for (const [name, bytes] of Object.entries(found)) expect(bytes === expected[name], name).toBe(true);
+      expect(paths(work).filter(isTemporary)).toEqual([]); // in the run folder and beside it, where slices are kept
+    } while (kills < KILLS);
+    expect(fell.preprocessing).toBeGreaterThan(0);
+    expect(halfWritten).toBeGreaterThan(0);
+    console.log(
+      `${kills} kills survived in ${runs} runs: ${JSON.stringify(fell)}, ${halfWritten} left something half-written`,
+    );
+  }, 7_200_000);
 
   test("a damaged training state is passed over for the one before, with a message", async () => {
     await run("damaged", [], { when: /coarse epoch 2/, then: (child) => child.kill("SIGKILL") });
