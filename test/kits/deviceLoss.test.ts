@@ -66,16 +66,20 @@ function request(name: string, say: (text: string) => void): RunRequest {
 const secondEpoch = (run: string, stage: string): string =>
   join(work, run, "checkpoints", stage, "state-0001-000000.safetensors");
 
-/** Loses the GPU once when each of these files appears, while `work` is done. */
-async function losing<T>(files: string[], work: () => Promise<T>): Promise<T> {
+/** Loses the GPU once when each of these files of a run appears, while `work` is done; epochs that were complete stay. */
+async function losing<T>(run: string, files: string[], work: () => Promise<T>): Promise<T> {
+  const log = () => readFileSync(join(run, "log.jsonl"), "utf8");
+  const logs: string[] = [];
   const timer = setInterval(() => {
     const at = files.findIndex((file) => existsSync(file));
     if (at < 0) return;
     files.splice(at, 1);
+    logs.push(log());
     gpu().device.destroy();
   }, 2);
   const result = await work().finally(() => clearInterval(timer));
   expect(files).toEqual([]);
+  for (const before of logs) expect(log().startsWith(before)).toBe(true);
   return result;
 }
 
@@ -91,7 +95,7 @@ test("a run outlives losses of the GPU, in two of its stages", async () => {
   await trainKits(request("whole", () => {}));
   const said: string[] = [];
   const moments = ["coarse", "masses"].map((stage) => secondEpoch("lossy", stage));
-  await losing(moments, () => trainKits(request("lossy", (text) => said.push(text))));
+  await losing(join(work, "lossy"), moments, () => trainKits(request("lossy", (text) => said.push(text))));
   expect(reopened(said)).toBe(2);
   const files = ["best.safetensors", "last.safetensors"];
   expectSame(
@@ -112,7 +116,9 @@ test("so does the region network of an ablation", async () => {
       join(work, name),
     );
   const whole = await region("region-whole");
-  const lossy = await losing([secondEpoch("region-lossy", "region")], () => region("region-lossy"));
+  const lossy = await losing(join(work, "region-lossy"), [secondEpoch("region-lossy", "region")], () =>
+    region("region-lossy"),
+  );
   expect(reopened(said)).toBe(1);
   expectSame("region-lossy", "region-whole", [
     "checkpoints/region/best.safetensors",
