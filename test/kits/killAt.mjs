@@ -1,14 +1,15 @@
-// Loaded before a command (node --import): the process kills itself with SIGKILL in the n-th change of a file whose path
-// contains a text, WGRAD_KILL_AT=text:n. A write is killed halfway; anything else before it is done.
+// Loaded before a command (node --import): the process kills itself with SIGKILL in the n-th change of a file, such as
+// "write /a/b", that fits a pattern: WGRAD_KILL_AT=pattern:n. A write is killed halfway; anything else before it is done.
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
-const [text, count] = process.env.WGRAD_KILL_AT.split(":");
+const [pattern, count] = process.env.WGRAD_KILL_AT.split(":");
+const wanted = new RegExp(pattern);
 let left = Number(count);
 
 /** Counts one change; on the last does `half` of it, says where, and dies. */
 function change(what, path, half = () => {}) {
-  if (!String(path).includes(text) || --left > 0) return;
+  if (!wanted.test(`${what} ${path}`) || --left > 0) return;
   half();
   fs.writeSync(2, `killed: ${what} ${path}\n`);
   process.kill(process.pid, "SIGKILL");

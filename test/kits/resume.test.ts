@@ -24,22 +24,22 @@ const run = (out: string, args: readonly string[], ending: Ending = {}): Promise
 const madeIn = (out: string): Record<string, string> => made(join(work, out));
 
 /** Where kills fall: in the n-th change of a file of some kind, n below `changes`, or after some time. */
-const MOMENTS: readonly { name: string; text?: string; changes?: number }[] = [
-  { name: "preprocessing", text: "/cache/", changes: 14 },
-  { name: "checkpoint writing", text: ".safetensors", changes: 60 },
+const MOMENTS: readonly { name: string; pattern?: string; changes?: number }[] = [
+  { name: "preprocessing", pattern: "/cache/", changes: 14 },
+  { name: "checkpoint writing", pattern: "write .*safetensors", changes: 15 },
   { name: "training" },
-  { name: "any file", text: "/killed/", changes: 120 },
+  { name: "any file", pattern: "/killed/", changes: 120 },
   { name: "any time" },
 ];
 
 /** Runs or resumes "killed", and kills it at such a moment, if it does not end before. */
-async function runToKill({ name, text, changes }: (typeof MOMENTS)[number], rng: Rng): Promise<Ended> {
+async function runToKill({ name, pattern, changes }: (typeof MOMENTS)[number], rng: Rng): Promise<Ended> {
   if (name === "preprocessing") rmSync(join(work, "cache"), { recursive: true, force: true });
   const ms = rng.range(0, 5000);
   const later = (child: ChildProcess) => void setTimeout(() => child.kill("SIGKILL"), ms);
   if (name === "training") return run("killed", ["--resume"], { when: /a training step takes/, then: later });
-  if (!text) return run("killed", ["--resume"], { ms: 2 * ms });
-  return run("killed", ["--resume"], { killAt: `${text}:${1 + rng.integer(changes!)}` });
+  if (!pattern) return run("killed", ["--resume"], { ms: 2 * ms });
+  return run("killed", ["--resume"], { killAt: `${pattern}:${1 + rng.integer(changes!)}` });
 }
 
 describe("a run that is killed", () => {

@@ -24,7 +24,7 @@ export interface Ended {
 export interface Ending {
   /** Killed after so many milliseconds. */
   readonly ms?: number;
-  /** Kills itself in the n-th change of a file whose path contains a text: "text:n", see killAt.mjs. */
+  /** Kills itself in the n-th change of a file that fits a pattern: "pattern:n", see killAt.mjs. */
   readonly killAt?: string;
   /** No file may be larger: KiB, as ulimit -f counts. */
   readonly fileLimit?: number;
