@@ -1,81 +1,58 @@
 // Files and folders that are either the old one or the new one, never half of each: a run may be killed at any moment.
 
-import { randomBytes } from "node:crypto";
-import { hostname } from "node:os";
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { mkdir, open, readdir, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { DataError, WgradError } from "../errors.ts";
-import { hashString } from "../random.ts";
-import { processExists } from "./lock.ts";
-
-/** This machine and this process in the names of temporary files. */
-const HERE = hashString(hostname()).toString(36);
-const OWN = randomBytes(4).toString("hex");
-
-/** A free name beside `path`, on the same file system, so that a rename is atomic. */
-function temporaryName(path: string): string {
-  const whole = resolve(path);
-  return join(
-    dirname(whole),
-    `.${basename(whole)}.${process.pid}-${HERE}-${OWN}-${randomBytes(4).toString("hex")}.tmp`,
-  );
-}
-
-const TEMPORARY = /^\..+\.(\d+)-([0-9a-z]+)-([0-9a-f]{8})-[0-9a-f]{8}\.tmp$/;
-
-/**
- * Removes what killed processes of this machine left half-written in a folder and below. What a living one, or another
- * machine, writes stays.
- */
-export async function removeLeftovers(folder: string): Promise<void> {
-  const paths = await readdir(folder, { recursive: true }).catch(() => [] as string[]);
-  for (const path of paths) {
-    const [, pid, host, token] = TEMPORARY.exec(basename(path)) ?? [];
-    if (host !== HERE || token === OWN) continue;
-    if (Number(pid) === process.pid || !processExists(Number(pid)))
-      // its number may have come round again
-      await rm(join(folder, path), { recursive: true, force: true });
-  }
-}
+import { temporaryName } from "./temporary.ts";
 
 /**
  * Calls `write` with a temporary file name, then renames that file to `path`, whose folder is made if needed. On failure
- * nothing is left behind and the old file is untouched. Throws DataError naming the file if it cannot be written.
+ * nothing is left behind and the old file is untouched. Throws DataError naming the file and `what` it is if it cannot
+ * be written.
  */
-export async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+export async function replaceFile(
+  path: string,
+  what: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<void> {
   const temporary = temporaryName(path);
   try {
     await mkdir(dirname(temporary), { recursive: true });
     await write(temporary);
-    const file = await open(temporary, "r+");
-    await file.sync().finally(() => file.close()); // without it the rename can reach the disk before the bytes do
+    await syncFile(temporary); // without it the rename can reach the disk before the bytes do
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
-    if (error instanceof WgradError) throw error;
-    throw new DataError(
-      `${path}: the file must be writable, found ${reason(error)}; check free space and permissions of ${dirname(path)}`,
-      { cause: error },
-    );
+    throw await writeError(path, what, error);
   }
   await syncFolder(dirname(path));
 }
 
-/** Calls `write` with a new empty folder, then puts it in the place of the folder `path`. A failure leaves `path` as it was. */
-export async function replaceFolder(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  await removeLeftovers(dirname(resolve(path)));
-  const temporary = temporaryName(path);
-  await mkdir(temporary, { recursive: true });
+/**
+ * Calls `write` with a new empty folder, then puts it in the place of the folder `path`. A failure leaves `path` as it
+ * was and nothing else behind. Throws DataError naming the folder and `what` it holds if that cannot be written.
+ */
+export async function replaceFolder(
+  path: string,
+  what: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const [temporary, old] = [temporaryName(path), temporaryName(path)];
   try {
+    await mkdir(temporary, { recursive: true });
     await write(temporary);
-    const old = temporaryName(path);
+    await syncTree(temporary);
     const hadOld = await rename(path, old).then(() => true, ignoreMissing);
-    await rename(temporary, path);
+    await rename(temporary, path).catch(async (error) => {
+      if (hadOld) await rename(old, path);
+      throw error;
+    });
     if (hadOld) await rm(old, { recursive: true, force: true });
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    throw await writeError(path, what, error);
   }
+  await syncFolder(dirname(resolve(path)));
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): false {
@@ -84,8 +61,8 @@ function ignoreMissing(error: NodeJS.ErrnoException): false {
 }
 
 /** Writes `data` to `path` so that a reader, or a crash, sees the old file or the whole new one. Throws as replaceFile. */
-export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  await replaceFile(path, (temporary) => writeFile(temporary, data, { flag: "wx" }));
+export async function writeFileAtomic(path: string, data: string | Uint8Array, what = "the file"): Promise<void> {
+  await replaceFile(path, what, (temporary) => writeFile(temporary, data, { flag: "wx" }));
 }
 
 /** Writes `value` as indented JSON with a final newline, atomically. NaN becomes null. Throws as writeFileAtomic. */
@@ -115,6 +92,21 @@ export async function readJson<T = unknown>(path: string, fix = "make it again o
   }
 }
 
+/** Brings a file's bytes to the disk. */
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  await file.sync().finally(() => file.close());
+}
+
+/** Brings all files of a folder, and of those in it, to the disk. */
+async function syncTree(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    await (entry.isDirectory() ? syncTree(path) : syncFile(path));
+  }
+  await syncFolder(folder);
+}
+
 /** Makes the rename itself durable. Windows cannot open folders; there the file system's journal has to do. */
 async function syncFolder(folder: string): Promise<void> {
   try {
@@ -123,6 +115,31 @@ async function syncFolder(folder: string): Promise<void> {
   } catch {
     // The data is safe already; a file system that refuses folder syncs is no reason to stop a run.
   }
+}
+
+/** What running out of room is called: the disk, a user's share of it, the size of one file. */
+const FULL = ["ENOSPC", "EDQUOT", "EFBIG"];
+
+/** The error for a write that the system refused: what was written where, why, and the fix. Others stay as they are. */
+export async function writeError(path: string, what: string, error: unknown): Promise<unknown> {
+  const { code } = error as NodeJS.ErrnoException;
+  if (error instanceof WgradError || code === undefined) return error;
+  const folder = dirname(resolve(path));
+  const full = FULL.includes(code);
+  const free = full ? await freeBytes(folder) : null;
+  const found = `${reason(error)}${free === null ? "" : `, ${(free / 2 ** 20).toFixed(2)} MiB free`}`;
+  const fix = full
+    ? `make room in ${folder} and run again, a run that has begun with --resume`
+    : `check free space and permissions of ${folder}`;
+  return new DataError(`${path}: ${what} must be writable, found ${found}; ${fix}`, { cause: error });
+}
+
+/** Null where it cannot be told. */
+async function freeBytes(folder: string): Promise<number | null> {
+  return statfs(folder).then(
+    ({ bavail, bsize }) => bavail * bsize,
+    () => null,
+  );
 }
 
 function reason(error: unknown): string {
@@ -134,6 +151,8 @@ function reason(error: unknown): string {
     ENOTDIR: "a file where a folder belongs",
     EROFS: "a read-only file system",
     ENOSPC: "no space left on the disk",
+    EDQUOT: "the disk quota used up",
+    EFBIG: "more than the largest size of a file here",
   };
   return code && words[code] ? `${words[code]} (${code})` : message;
 }

@@ -54,25 +54,31 @@ export interface Cascade {
  */
 export async function runCascade(run: Cascade): Promise<StageName[]> {
   const left = untrained(run);
-  if (run.options.roi.from === "coarse" && !left.includes("coarse")) await outlivingLosses(run, coarseStageOf);
+  if (run.options.roi.from === "coarse" && !left.includes("coarse"))
+    await outlivingLosses(run, (again) => coarseStageOf(resumed(run, again)));
   for (const stage of fineStages)
-    if (!left.includes(stage.name)) await outlivingLosses(run, (again) => fineStageOf(again, stage));
+    if (!left.includes(stage.name)) await outlivingLosses(run, (again) => fineStageOf(resumed(run, again), stage));
   if (left.length === 0) await compose(run);
   return left;
 }
 
+const resumed = (run: Cascade, again: boolean): Cascade => (again ? { ...run, resume: true } : run);
+
 /** Losses of the GPU in one stage after which the run ends. */
 const MAX_LOSSES = 3;
 
-/** Runs a stage. Where the GPU is lost, opens it anew and runs the stage again from its last training state. */
-async function outlivingLosses(run: Cascade, stage: (run: Cascade) => Promise<void>): Promise<void> {
+/** Does a stage's work. Where the GPU is lost, opens it anew and lets the work go on `again` from its last training state. */
+export async function outlivingLosses<T>(
+  { say, reopen }: Pick<Cascade, "say" | "reopen">,
+  work: (again: boolean) => Promise<T>,
+): Promise<T> {
   for (let losses = 0; ; losses++) {
     try {
-      return await stage(losses > 0 ? { ...run, resume: true } : run);
+      return await work(losses > 0);
     } catch (error) {
       if (!(error instanceof DeviceLostError) || losses === MAX_LOSSES) throw error;
-      run.say(`warning: ${error.message}. Opening it again (${losses + 1} of at most ${MAX_LOSSES} times)`);
-      await run.reopen();
+      say(`warning: ${error.message}. Opening it again (${losses + 1} of at most ${MAX_LOSSES} times)`);
+      await reopen();
     }
   }
 }

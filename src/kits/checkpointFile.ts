@@ -7,13 +7,14 @@ import { DataError } from "../errors.ts";
 import { decodeSafetensors, encodeSafetensors, type Checkpoint, type StateDict } from "../nn/index.ts";
 import { writeFileAtomic } from "./atomic.ts";
 
-/** Writes a file that appears whole or not at all. Throws DataError naming it where it cannot be written. */
+/** Writes a file that appears whole or not at all. Throws DataError naming it and `what` it is where it cannot be written. */
 export async function saveCheckpoint(
   path: string,
   tensors: StateDict,
   metadata: Readonly<Record<string, string>>,
+  what = "the weights",
 ): Promise<void> {
-  await writeFileAtomic(path, encodeSafetensors(tensors, { ...metadata, crc32: checksum(tensors, metadata) }));
+  await writeFileAtomic(path, encodeSafetensors(tensors, { ...metadata, crc32: checksum(tensors, metadata) }), what);
 }
 
 /** Reads a file. Throws DataError naming it and the fault: unreadable, no safetensors, or a checksum that does not fit. */

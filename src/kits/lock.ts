@@ -1,10 +1,13 @@
-// One run per folder: a file names the process that writes there; what a killed process left does not count.
+// One run per folder: a lock names the process that writes there; what a killed process left does not count.
 
-import { readFileSync, rmSync } from "node:fs";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { rmSync, rmdirSync } from "node:fs";
+import { mkdir, readFile, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { writeError } from "./atomic.ts";
+import { processExists, temporaryName } from "./temporary.ts";
 
 interface Holder {
   readonly pid: number;
@@ -12,6 +15,11 @@ interface Holder {
   readonly since: string;
 }
 
+/**
+ * A folder with one file, which says who holds it and is named as no other ever was. A rename puts both in place, only
+ * where nothing or an empty folder is: of many processes one wins. What dead processes left is removed by its name, so
+ * that what a living one has put there meanwhile stays.
+ */
 const NAME = "run.lock";
 
 /**
@@ -21,41 +29,58 @@ const NAME = "run.lock";
 export async function lockRun(folder: string): Promise<() => void> {
   await mkdir(folder, { recursive: true });
   const path = join(folder, NAME);
-  const mine: Holder = { pid: process.pid, host: hostname(), since: new Date().toISOString() };
-  const text = JSON.stringify(mine);
-  while (!(await create(path, text))) {
-    const holder = await holderOf(path);
+  const draft = temporaryName(path);
+  const name = randomUUID();
+  const holder: Holder = { pid: process.pid, host: hostname(), since: new Date().toISOString() };
+  try {
+    await mkdir(draft);
+    await writeFile(join(draft, name), JSON.stringify(holder));
+    while (!(await put(draft, path))) await removeDead(folder, path);
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true }).catch(() => undefined);
+    throw await writeError(path, "the lock", error);
+  }
+  return () => {
+    rmSync(join(path, name), { force: true });
+    try {
+      rmdirSync(path);
+    } catch {
+      // another process has it already
+    }
+  };
+}
+
+/** False if a lock is there. */
+async function put(draft: string, path: string): Promise<boolean> {
+  await rmdir(path).catch(() => undefined); // Windows renames over nothing, not even over an empty folder
+  try {
+    await rename(draft, path);
+    return true;
+  } catch (error) {
+    const taken = ["ENOTEMPTY", "EEXIST", ...(process.platform === "win32" ? ["EPERM", "EACCES"] : [])];
+    if (taken.includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+    throw error;
+  }
+}
+
+/** Removes what dead processes hold. Throws DataError if one lives. */
+async function removeDead(folder: string, path: string): Promise<void> {
+  for (const name of await readdir(path).catch(() => [])) {
+    const file = join(path, name);
+    const holder = await holderOf(file);
     if (holder && isAlive(holder))
       throw new DataError(
         `${folder} is in use by process ${holder.pid} on ${holder.host} since ${holder.since}; ` +
           `wait for it or choose another --out; if it is gone, delete ${path}`,
       );
-    await rm(path, { force: true });
-  }
-  return () => {
-    if (readText(path) === text) rmSync(path, { force: true });
-  };
-}
-
-/** False if the file is there already. It appears with its text in it. */
-async function create(path: string, text: string): Promise<boolean> {
-  const draft = `${path}.${process.pid}`;
-  try {
-    await writeFile(draft, text);
-    await link(draft, path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw new DataError(`${path}: cannot be written: ${(error as Error).message}`, { cause: error });
-  } finally {
-    await rm(draft, { force: true });
+    await rm(file, { force: true });
   }
 }
 
-/** Null for a file that went away or that a process was killed while writing. */
-async function holderOf(path: string): Promise<Holder | null> {
+/** Null for a file that went away or that the power failed before. */
+async function holderOf(file: string): Promise<Holder | null> {
   try {
-    const holder = JSON.parse(await readFile(path, "utf8")) as Holder;
+    const holder = JSON.parse(await readFile(file, "utf8")) as Holder;
     return Number.isInteger(holder.pid) ? holder : null;
   } catch {
     return null;
@@ -66,22 +91,4 @@ async function holderOf(path: string): Promise<Holder | null> {
 function isAlive({ pid, host }: Holder): boolean {
   if (host !== hostname()) return true;
   return pid !== process.pid && processExists(pid); // its number may have come round again
-}
-
-/** True while a process of this machine has that number. */
-export function processExists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
 }

@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { OptionError, WgradError } from "../errors.ts";
 import { close, hasF16, init, setMatmulPrecision } from "../index.ts";
 import { runAblation } from "./ablation.ts";
-import { readJson, removeLeftovers } from "./atomic.ts";
+import { readJson } from "./atomic.ts";
 import { augmentNone } from "./augment.ts";
 import type { Metrics } from "./evaluate.ts";
 import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
@@ -20,6 +20,7 @@ import { presetOptions, presets } from "./presets.ts";
 import type { ProgressMode } from "./progress.ts";
 import { freeFolder, loadFacts, type RunFacts } from "./run.ts";
 import { parseStages } from "./stages.ts";
+import { removeLeftovers } from "./temporary.ts";
 
 interface CommandOptions {
   data?: string;

@@ -28,7 +28,7 @@ export async function writeNifti(
   if (!/\.nii(\.gz)?$/.test(path)) {
     throw new OptionError(`writeNifti: the name must end in .nii or .nii.gz, found ${path}`);
   }
-  await replaceFile(path, async (temporary) => {
+  await replaceFile(path, "the volume", async (temporary) => {
     const source = Readable.from(fileBytes(data, geometry), { objectMode: false });
     const sink = createWriteStream(temporary);
     if (path.endsWith(".gz")) await pipeline(source, createGzip({ level: options.level ?? 6 }), sink);

@@ -1,7 +1,7 @@
 // The built-in synthetic phantom: a KiTS-format tree drawn from analytic shapes, for trying everything without data.
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { OptionError } from "../errors.ts";
 import { Rng } from "../random.ts";
 import { readJson, replaceFolder, writeJsonAtomic } from "./atomic.ts";
@@ -10,6 +10,7 @@ import type { Geometry, Triple } from "./geometry.ts";
 import { writeNifti } from "./nifti_write.ts";
 import { drawAnatomy, sample } from "./phantom_anatomy.ts";
 import type { Anatomy, Point } from "./phantom_anatomy.ts";
+import { removeLeftovers } from "./temporary.ts";
 
 /** File whose presence says that a tree is the phantom. */
 export const PHANTOM_MARK = "phantom.json";
@@ -64,7 +65,8 @@ export function drawPhantomCase(index: number, options: Partial<PhantomOptions> 
 export async function writePhantom(folder: string, options: Partial<PhantomOptions> = {}): Promise<void> {
   const all = { ...DEFAULTS, ...options };
   checkOptions(all);
-  await replaceFolder(folder, async (temporary) => {
+  await removeLeftovers(dirname(resolve(folder)));
+  await replaceFolder(folder, "the phantom", async (temporary) => {
     for (let index = 0; index < all.cases; index++) {
       const { geometry, image, label } = drawPhantomCase(index, all);
       const place = join(temporary, `case_${String(index).padStart(5, "0")}`);

@@ -102,7 +102,8 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
       return metrics;
     } catch (error) {
       const ended = error instanceof InterruptedError ? "interrupted" : "failed";
-      await saveFacts(folder, { ...facts, status: ended, error: (error as Error).message });
+      // Where this cannot be written either, run.json goes on saying "running", and the first error is the one to tell.
+      await saveFacts(folder, { ...facts, status: ended, error: (error as Error).message }).catch(() => undefined);
       throw error;
     }
   } finally {
@@ -161,6 +162,14 @@ export async function openSlices(request: RunRequest, size: number): Promise<Sli
 function cacheFolder(folder: string, root: string, size: number): string {
   const name = createHash("sha256").update(root).digest("hex").slice(0, 10);
   return join(dirname(folder), "cache", `${name}-${size}`);
+}
+
+/** Opens the GPU of a run again after it was lost. Throws AdapterError if another one is found. */
+export async function reopen({ adapter, adapterName }: RunRequest): Promise<void> {
+  close();
+  const { name } = await init(adapterName === undefined ? {} : { adapter: adapterName });
+  if (name !== adapter.name)
+    throw new AdapterError(`${adapter.name} did not come back, found ${name}; go on with --resume when it is there`);
 }
 
 /** The split of the folder if stages are run again, else a new one. */
@@ -232,14 +241,7 @@ async function trainAndScore(
     tune: request.tune,
     resume: request.resume,
     checkpointSeconds: request.checkpointSeconds,
-    reopen: async () => {
-      close();
-      const { name } = await init(request.adapterName === undefined ? {} : { adapter: request.adapterName });
-      if (name !== request.adapter.name)
-        throw new AdapterError(
-          `${request.adapter.name} did not come back, found ${name}; go on with --resume when it is there`,
-        );
-    },
+    reopen: () => reopen(request),
     stages,
     trained: facts.trained!,
     say,

@@ -7,10 +7,10 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, open, readdir, stat, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { encode } from "fast-png";
 import { DataError, OptionError } from "../errors.ts";
-import { readJson, replaceFolder, writeJsonAtomic } from "./atomic.ts";
+import { readJson, replaceFolder } from "./atomic.ts";
 import type { CacheIndex, CachedCase } from "./cache.ts";
 import type { CaseFiles, Dataset } from "./datasets/dataset.ts";
 import { checkLabelValues, checkPair } from "./datasets/open.ts";
@@ -18,6 +18,7 @@ import { sliceResizer } from "./downsample.ts";
 import type { Geometry } from "./geometry.ts";
 import { throwIfInterrupted } from "./interrupt.ts";
 import { readImage, readLabels } from "./nifti.ts";
+import { removeLeftovers } from "./temporary.ts";
 
 /** How slices are made. Every field is part of the cache's key. */
 export interface PreprocessOptions {
@@ -54,13 +55,14 @@ export async function preprocess(
   checkOptions(all);
   const total = dataset.cases.length;
   const key = await cacheKey(dataset, all);
+  await removeLeftovers(dirname(resolve(folder)));
   const found = await usableIndex(folder, key);
   if (found) {
     progress({ done: total, total, id: found.cases.at(-1)!.id, reused: true });
     return found;
   }
   let index: CacheIndex | undefined;
-  await replaceFolder(folder, async (temporary) => {
+  await replaceFolder(folder, "the slices", async (temporary) => {
     const writer = await openWriter(temporary, all);
     const cases: CachedCase[] = [];
     try {
@@ -74,7 +76,7 @@ export async function preprocess(
       await writer.labels.close();
     }
     index = describe(dataset, all, key, cases, writer.slices);
-    await writeJsonAtomic(join(temporary, "index.json"), index);
+    await writeFile(join(temporary, "index.json"), `${JSON.stringify(index, null, 2)}\n`);
   });
   return index!;
 }

@@ -2,11 +2,12 @@
 // of the same budget must beat.
 
 import { join } from "node:path";
+import { outlivingLosses } from "./cascade.ts";
 import type { Metrics } from "./evaluate.ts";
 import { regionNetwork } from "./network.ts";
 import type { CoarseOptions } from "./options.ts";
-import { openSlices, scoreTest, type RunRequest } from "./pipeline.ts";
-import { predictSlices } from "./predict.ts";
+import { openSlices, reopen, scoreTest, type RunRequest } from "./pipeline.ts";
+import { predictSlices, type PredictJob } from "./predict.ts";
 import { saveFacts, type RunFacts } from "./run.ts";
 import { wholeSlices } from "./sample.ts";
 import { regionStage } from "./stages.ts";
@@ -46,18 +47,19 @@ export async function regionRun(
       resume: request.resume,
       checkpointSeconds: request.checkpointSeconds,
     };
-    const network = regionNetwork(settings, options.seed, await classFrequencies(job));
-    const facts: RunFacts = { ...full, status: "running", trained: {} };
-    facts.trained!.region = await train(network, job);
-    await forgetTrainingStates(join(folder, "checkpoints", stage.name));
+    const checkpoints = join(folder, "checkpoints", stage.name);
+    if (!request.resume) await forgetTrainingStates(checkpoints);
     const predictions = join(folder, "predictions");
-    const ids = full.split.test;
-    await predictSlices(
-      network,
-      stage,
-      { cache, ids, folder: predictions, batch: settings.batch, mode },
-      options.keepLargest,
-    );
+    const target: PredictJob = { cache, ids: full.split.test, folder: predictions, batch: settings.batch, mode };
+    const gpu = { say: request.say, reopen: () => reopen(request) };
+    const region = await outlivingLosses(gpu, async (again) => {
+      const network = regionNetwork(settings, options.seed, await classFrequencies(job));
+      const result = await train(network, again ? { ...job, resume: true } : job);
+      await predictSlices(network, stage, target, options.keepLargest);
+      return result;
+    });
+    await forgetTrainingStates(checkpoints);
+    const facts: RunFacts = { ...full, status: "running", trained: { region } };
     const { metrics } = await scoreTest(cache, full.split, predictions, folder, mode);
     await saveFacts(folder, { ...facts, status: "finished", finished: new Date().toISOString() });
     return { facts, metrics };

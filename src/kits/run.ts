@@ -1,10 +1,10 @@
 // The run folder: run.json says what was run and whether it finished, log.jsonl grows by a line per epoch.
 
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
-import { readJson, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
+import { readJson, writeError, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
 import type { CacheIndex } from "./cache.ts";
 import type { RunOptions } from "./options.ts";
 import type { Split } from "./split.ts";
@@ -89,9 +89,18 @@ export async function saveFacts(folder: string, facts: RunFacts): Promise<void> 
   await writeJsonAtomic(join(folder, "run.json"), facts);
 }
 
-/** Appends one line to log.jsonl. */
+/** Appends one line to log.jsonl, which is then on the disk. Throws DataError where it cannot be written. */
 export async function logLine(folder: string, line: object): Promise<void> {
-  await appendFile(join(folder, "log.jsonl"), `${JSON.stringify(line)}\n`);
+  const path = join(folder, "log.jsonl");
+  try {
+    const file = await open(path, "a");
+    await file
+      .appendFile(`${JSON.stringify(line)}\n`)
+      .then(() => file.sync())
+      .finally(() => file.close());
+  } catch (error) {
+    throw await writeError(path, "the log", error);
+  }
 }
 
 /** Removes the lines of a stage after its first `epochs`, and what a killed run left unfinished. */

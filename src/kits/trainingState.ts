@@ -89,9 +89,8 @@ const KEPT = 3;
 export async function saveTrainingState(folder: string, { network, position, job }: TrainingState): Promise<void> {
   const { epoch, step } = position;
   const name = `state-${digits(epoch, 4)}-${digits(step, 6)}.safetensors`;
-  await saveCheckpoint(join(folder, name), network.tensors, {
-    state: JSON.stringify({ numbers: network.numbers, position, job }),
-  });
+  const metadata = { state: JSON.stringify({ numbers: network.numbers, position, job }) };
+  await saveCheckpoint(join(folder, name), network.tensors, metadata, "the training state");
   const names = await stateNames(folder);
   for (const old of names.slice(KEPT)) await rm(join(folder, old), { force: true });
 }

@@ -1,9 +1,31 @@
 import { mkdtemp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { basename, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { DataError } from "../../src/errors.ts";
-import { readJson, writeFileAtomic, writeJsonAtomic } from "../../src/kits/atomic.ts";
+import { readJson, replaceFolder, writeFileAtomic, writeJsonAtomic } from "../../src/kits/atomic.ts";
+import { logLine } from "../../src/kits/run.ts";
+
+/** What reaches the disk and which names change, in order. */
+const events: string[] = [];
+/** Names that the disk refuses once. */
+const refused = new Set<string>();
+vi.mock("node:fs/promises", async (importOriginal) => {
+  const fs = await importOriginal<typeof import("node:fs/promises")>();
+  return {
+    ...fs,
+    open: async (path: string, flags: string) => {
+      const file = await fs.open(path, flags);
+      const sync = file.sync.bind(file);
+      return Object.assign(file, { sync: () => (events.push(`sync ${basename(path)}`), sync()) });
+    },
+    rename: async (from: string, to: string) => {
+      events.push(`rename to ${basename(to)}`);
+      if (refused.delete(to)) throw Object.assign(new Error("refused"), { code: "ENOSPC" });
+      await fs.rename(from, to);
+    },
+  };
+});
 
 let folder = "";
 beforeAll(async () => {
@@ -34,6 +56,46 @@ describe("writeFileAtomic", () => {
     const failed = await writeFileAtomic(taken, "x").catch((error: unknown) => error);
     expect(failed).toBeInstanceOf(DataError);
     expect((failed as Error).message).toContain(`${taken}: the file must be writable, found a folder (EISDIR)`);
+    expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  });
+});
+
+describe("before a name appears, what it names is on the disk", () => {
+  it("every file of a folder", async () => {
+    const path = join(folder, "cache");
+    events.length = 0;
+    await replaceFolder(path, "the slices", async (temporary) => {
+      await mkdir(join(temporary, "png"));
+      for (const name of ["images.u8", "index.json", "png/1.png"]) await writeFile(join(temporary, name), name);
+    });
+    const [last, ...before] = events.slice(0, events.indexOf("rename to cache") + 1).toReversed();
+    expect(last).toBe("rename to cache");
+    for (const name of ["images.u8", "index.json", "1.png", "png"]) expect(before).toContain(`sync ${name}`);
+    expect(events.at(-1)).toBe(`sync ${basename(folder)}`); // the rename itself
+  });
+
+  it("a file, and a line of the log", async () => {
+    events.length = 0;
+    await writeFileAtomic(join(folder, "state"), "x");
+    await logLine(folder, { epoch: 1 });
+    expect(events.map((event) => event.replace(/\.state\..*tmp/, "temporary"))).toEqual([
+      "sync temporary",
+      "rename to state",
+      `sync ${basename(folder)}`,
+      "sync log.jsonl",
+    ]);
+  });
+
+  it("a folder that cannot take its place leaves the old one there", async () => {
+    const path = join(folder, "old");
+    await mkdir(path);
+    await writeFile(join(path, "kept"), "");
+    refused.add(path);
+    const failed = replaceFolder(path, "the slices", (temporary) => writeFile(join(temporary, "new"), ""));
+    await expect(failed).rejects.toThrow(
+      /old: the slices must be writable, found no space left .*\d MiB free; make room/,
+    );
+    expect(await readdir(path)).toEqual(["kept"]);
     expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 });

@@ -9,6 +9,8 @@ import { setOption, stageNames, type RunOptions } from "../../src/kits/options.t
 import { writePhantom } from "../../src/kits/phantom.ts";
 import { trainKits, type RunRequest } from "../../src/kits/pipeline.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
+import { regionRun } from "../../src/kits/regionRun.ts";
+import { loadFacts } from "../../src/kits/run.ts";
 
 let work: string;
 let adapter: AdapterInfo;
@@ -60,25 +62,68 @@ function request(name: string, say: (text: string) => void): RunRequest {
   };
 }
 
+// A training's first state tells that its second epoch has begun: steps are under way, and their results unread.
+const secondEpoch = (run: string, stage: string): string =>
+  join(work, run, "checkpoints", stage, "state-0001-000000.safetensors");
+
+/** Loses the GPU once when each of these files of a run appears, while `work` is done; epochs that were complete stay. */
+async function losing<T>(run: string, files: string[], work: () => Promise<T>): Promise<T> {
+  const log = () => readFileSync(join(run, "log.jsonl"), "utf8");
+  const logs: string[] = [];
+  const timer = setInterval(() => {
+    const at = files.findIndex((file) => existsSync(file));
+    if (at < 0) return;
+    files.splice(at, 1);
+    logs.push(log());
+    gpu().device.destroy();
+  }, 2);
+  const result = await work().finally(() => clearInterval(timer));
+  expect(files).toEqual([]);
+  for (const before of logs) expect(log().startsWith(before)).toBe(true);
+  return result;
+}
+
+const reopened = (said: readonly string[]): number =>
+  said.filter((text) => /the GPU device was lost.*Opening it again \(1 of at most 3 times\)/.test(text)).length;
+
+function expectSame(found: string, expected: string, paths: readonly string[]): void {
+  for (const path of paths)
+    expect(readFileSync(join(work, found, path)).equals(readFileSync(join(work, expected, path))), path).toBe(true);
+}
+
 test("a run outlives losses of the GPU, in two of its stages", async () => {
   await trainKits(request("whole", () => {}));
   const said: string[] = [];
-  // A stage's first state tells that its second epoch has begun: steps are under way, and their results unread.
-  const targets = ["coarse", "masses"].map((stage) => join(work, "lossy/checkpoints", stage));
-  const timer = setInterval(() => {
-    const at = targets.findIndex((folder) => existsSync(join(folder, "state-0001-000000.safetensors")));
-    if (at < 0) return;
-    targets.splice(at, 1);
-    gpu().device.destroy();
-  }, 2);
-  await trainKits(request("lossy", (text) => said.push(text))).finally(() => clearInterval(timer));
-  expect(targets).toEqual([]);
-  expect(
-    said.filter((text) => /the GPU device was lost.*Opening it again \(1 of at most 3 times\)/.test(text)).length,
-  ).toBe(2);
-  for (const stage of stageNames)
-    for (const file of ["best.safetensors", "last.safetensors"]) {
-      const path = join("checkpoints", stage, file);
-      expect(readFileSync(join(work, "lossy", path)).equals(readFileSync(join(work, "whole", path))), path).toBe(true);
-    }
+  const moments = ["coarse", "masses"].map((stage) => secondEpoch("lossy", stage));
+  await losing(join(work, "lossy"), moments, () => trainKits(request("lossy", (text) => said.push(text))));
+  expect(reopened(said)).toBe(2);
+  const files = ["best.safetensors", "last.safetensors"];
+  expectSame(
+    "lossy",
+    "whole",
+    stageNames.flatMap((stage) => files.map((file) => join("checkpoints", stage, file))),
+  );
+});
+
+test("so does the region network of an ablation", async () => {
+  const facts = await loadFacts(join(work, "whole"));
+  const said: string[] = [];
+  const region = (name: string) =>
+    regionRun(
+      request("whole", (text) => said.push(text)),
+      facts,
+      32,
+      join(work, name),
+    );
+  const whole = await region("region-whole");
+  const lossy = await losing(join(work, "region-lossy"), [secondEpoch("region-lossy", "region")], () =>
+    region("region-lossy"),
+  );
+  expect(reopened(said)).toBe(1);
+  expectSame("region-lossy", "region-whole", [
+    "checkpoints/region/best.safetensors",
+    "checkpoints/region/last.safetensors",
+  ]);
+  expect(lossy.metrics.mean).toEqual(whole.metrics.mean);
+  expect(existsSync(secondEpoch("region-lossy", "region"))).toBe(false);
 });

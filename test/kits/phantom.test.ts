@@ -99,7 +99,7 @@ it("a failed write leaves the old tree and no rest", async () => {
   const root = join(folder, "old");
   await writePhantom(root, { ...small, cases: 1 });
   const { replaceFolder } = await import("../../src/kits/atomic.ts");
-  await expect(replaceFolder(root, async (t) => { writeFileSync(join(t, "half"), ""); throw new Error("stop"); })).rejects.toThrow("stop");
+  await expect(replaceFolder(root, "the tree", async (t) => { writeFileSync(join(t, "half"), ""); throw new Error("stop"); })).rejects.toThrow("stop");
   expect(readdirSync(root)).toContain("case_00000");
   expect(readdirSync(folder).some((name) => name.endsWith(".tmp"))).toBe(false);
 });

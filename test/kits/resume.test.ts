@@ -1,22 +1,15 @@
 // Killed at any moment and resumed, a run ends with the bytes of one that was left alone. WGRAD_KILLS=50 kills more often.
-import { spawn, type ChildProcess } from "node:child_process";
+// Signals that ask it to end, and a second run in its folder.
+import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writePhantom } from "../../src/kits/phantom.ts";
 import { Rng } from "../../src/random.ts";
+import { expectSame, expectWhole, made, runTiny, temporaries, type Ended, type Ending } from "./tinyRun.ts";
 
 const KILLS = Number(process.env.WGRAD_KILLS ?? 3);
-const command = new URL("../../dist/train-kits.js", import.meta.url).pathname;
-// Dropout and discriminators have random positions and an optimiser of their own; every step leaves a training state.
-const SETTINGS = (
-  "--preset phantom --size 32 --source-size 32 --roi-size 16 --width 4 --depth 2 --scales 2 --dropout 0.2 --epochs 2 " +
-  "--slices-per-epoch 16 --batch 4 --set coarse.epochs=3 --set kidney.discriminatorDepth=1 --set masses.discriminatorDepth=1 " +
-  "--set tumor.discriminatorDepth=1 --set kidney.discriminatorWidth=4 --set masses.discriminatorWidth=4 " +
-  "--set tumor.discriminatorWidth=4 --checkpoint-minutes 0 --progress lines"
-).split(" ");
-
 let work: string;
 
 beforeAll(async () => {
@@ -25,76 +18,62 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-interface Ended {
-  readonly killed: boolean;
-  readonly status: number | null;
-  readonly err: string;
-}
+/** Runs the command in a folder of `work`. */
+const run = (out: string, args: readonly string[], ending: Ending = {}): Promise<Ended> =>
+  runTiny(join(work, "data"), join(work, out), args, ending);
+const madeIn = (out: string): Record<string, string> => made(join(work, out));
 
-interface Ending {
-  /** Killed after so many milliseconds. */
-  readonly ms?: number;
-  /** What is done to the process once it has written this. */
-  readonly when?: RegExp;
-  readonly then?: (child: ChildProcess) => void;
-}
+/** Where kills fall: in the n-th change of a file of some kind, n below `changes`, or after some time. */
+const MOMENTS: readonly { name: string; pattern?: string; changes?: number }[] = [
+  { name: "preprocessing", pattern: "/cache/", changes: 14 },
+  { name: "checkpoint writing", pattern: "write .*safetensors", changes: 15 },
+  { name: "training" },
+  { name: "any file", pattern: "/killed/", changes: 120 },
+  { name: "any time" },
+];
 
-/** Runs the command to its end, by itself or by what is done to it. */
-function run(out: string, args: readonly string[], { ms, when, then }: Ending = {}): Promise<Ended> {
-  return new Promise((resolve) => {
-    const all = [command, ...SETTINGS, "--data", join(work, "data"), "--out", join(work, out), ...args];
-    const child = spawn(process.execPath, all, { stdio: ["ignore", "ignore", "pipe"] });
-    let err = "";
-    child.stderr.on("data", (text) => {
-      err += text;
-      if (!when?.test(err)) return;
-      when = undefined;
-      then!(child);
-    });
-    const timer = ms === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), ms);
-    child.on("close", (status, signal) => {
-      clearTimeout(timer);
-      resolve({ killed: signal === "SIGKILL", status, err });
-    });
-  });
-}
-
-/** Every file of a run that must repeat; times are left out of the log. */
-function made(out: string): Record<string, string> {
-  const files = readdirSync(join(work, out), { recursive: true, encoding: "utf8" }).filter((path) =>
-    /^(checkpoints|predictions)\/.*(best|last|epoch-\d+)?.*\.(safetensors|nii\.gz)$|^evaluation.*\.csv$|rois\.json$/.test(
-      path,
-    ),
-  );
-  const kept = files.filter((path) => !/state-/.test(path)).sort();
-  const log = readFileSync(join(work, out, "log.jsonl"), "utf8").replace(/"(imagesPerSecond|seconds)":[^,}]+/g, "");
-  return {
-    log,
-    ...Object.fromEntries(kept.map((path) => [path, readFileSync(join(work, out, path)).toString("base64")])),
-  };
+/** Runs or resumes "killed", and kills it at such a moment, if it does not end before. */
+async function runToKill({ name, pattern, changes }: (typeof MOMENTS)[number], rng: Rng): Promise<Ended> {
+  if (name === "preprocessing") rmSync(join(work, "cache"), { recursive: true, force: true });
+  const ms = rng.range(0, 5000);
+  const later = (child: ChildProcess) => void setTimeout(() => child.kill("SIGKILL"), ms);
+  if (name === "training") return run("killed", ["--resume"], { when: /a training step takes/, then: later });
+  if (!pattern) return run("killed", ["--resume"], { ms: 2 * ms });
+  return run("killed", ["--resume"], { killAt: `${pattern}:${1 + rng.integer(changes!)}` });
 }
 
 describe("a run that is killed", () => {
   test("and resumed, again and again, ends with the bytes of one that was not", async () => {
     const whole = await run("whole", []);
     expect(whole.status).toBe(0);
+    const expected = madeIn("whole");
     const rng = new Rng(20, "kills");
-    let kills = 0;
-    let ended: Ended;
+    const fell: Record<string, number> = {};
+    let [kills, halfWritten, runs] = [0, 0, 0];
     do {
-      ended = await run("killed", ["--resume"], kills < KILLS ? { ms: rng.range(800, 9000) } : {});
-      if (ended.killed) kills++;
-      else expect(ended.err).not.toContain("train:kits:");
-    } while (ended.killed);
-    expect(ended.status).toBe(0);
-    expect(kills).toBeGreaterThan(0);
-    const [expected, found] = [made("whole"), made("killed")];
-    expect(Object.keys(found)).toEqual(Object.keys(expected));
-    for (const [name, bytes] of Object.entries(found)) expect(bytes === expected[name], name).toBe(true);
-    const left = readdirSync(work, { recursive: true, encoding: "utf8" }).filter((path) => /\.tmp(\/|$)/.test(path));
-    expect(left).toEqual([]); // in the run folder and beside it, where slices are kept
-    console.log(`${kills} kills survived`);
-  }, 3_600_000);
+      rmSync(join(work, "killed"), { recursive: true, force: true });
+      runs++;
+      let ended: Ended;
+      do {
+        const moment = MOMENTS[kills % MOMENTS.length];
+        ended = kills < KILLS ? await runToKill(moment, rng) : await run("killed", ["--resume"]);
+        if (ended.killed) {
+          kills++;
+          fell[moment.name] = (fell[moment.name] ?? 0) + 1;
+          halfWritten += Number(temporaries(work).length > 0);
+          for (const folder of ["killed", "cache"]) await expectWhole(join(work, folder));
+        } else expect(ended.err).not.toContain("train:kits:");
+      } while (ended.killed);
+      expect(ended.status).toBe(0);
+      expectSame(madeIn("killed"), expected);
+      expect(temporaries(work)).toEqual([]); // in the run folder and beside it, where slices are kept
+    } while (kills < KILLS);
+    expect(fell.preprocessing).toBeGreaterThan(0);
+    expect(halfWritten).toBeGreaterThan(0);
+    console.log(
+      `${kills} kills survived in ${runs} runs: ${JSON.stringify(fell)}, ${halfWritten} left something half-written`,
+    );
+  }, 7_200_000);
 
   test("a damaged training state is passed over for the one before, with a message", async () => {
     await run("damaged", [], { when: /coarse epoch 2/, then: (child) => child.kill("SIGKILL") });
@@ -112,11 +91,10 @@ describe("a run that is killed", () => {
     expect(err).toMatch(/state-.*the checksum does not fit; the file is damaged; passed over for the one before/);
     expect(err).toMatch(/state-.*cut off; passed over for the one before/);
     expect(status).toBe(0);
-    const [expected, found] = [made("whole"), made("damaged")];
-    for (const [name, text] of Object.entries(found)) expect(text === expected[name], name).toBe(true);
+    expectSame(madeIn("damaged"), madeIn("whole"));
   });
 
-  test("Ctrl-C once ends it with a checkpoint, twice at once", async () => {
+  test("Ctrl-C once ends it with a checkpoint, twice at once; SIGTERM is Ctrl-C", async () => {
     const once = await run("stopped", [], { when: /kidney epoch 1/, then: (child) => child.kill("SIGINT") });
     expect(once.status).toBe(130);
     expect(once.err).toMatch(/train:kits: interrupted; --resume --out .*stopped goes on from here/);
@@ -129,9 +107,12 @@ describe("a run that is killed", () => {
       },
     });
     expect(twice.status).toBe(130);
+    // What schedulers send before they kill.
+    const asked = await run("stopped", ["--resume"], { when: /tumor epoch 1/, then: (child) => child.kill("SIGTERM") });
+    expect(asked.status).toBe(130);
+    expect(asked.err).toMatch(/train:kits: interrupted; --resume --out .*stopped goes on from here/);
     expect((await run("stopped", ["--resume"])).status).toBe(0);
-    const [expected, found] = [made("whole"), made("stopped")];
-    for (const [name, text] of Object.entries(found)) expect(text === expected[name], name).toBe(true);
+    expectSame(madeIn("stopped"), madeIn("whole"));
   });
 
   test("a second one is refused while the first is at work in the folder; what a killed one left is no hindrance", async () => {
