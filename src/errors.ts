@@ -30,6 +30,11 @@ export class AdapterError extends WgradError {
   override readonly name = "AdapterError";
 }
 
+/** A loss or gradient in training is an infinity or NaN. Names the step, the layer, the cases and the fixes. */
+export class NonfiniteError extends WgradError {
+  override readonly name = "NonfiniteError";
+}
+
 /** The GPU refused or lost work: a validation error, out of memory, or a limit exceeded. Names the operation. */
 export class GpuError extends WgradError {
   override readonly name: string = "GpuError";

@@ -12,6 +12,7 @@ import { composeLabels, wholeLesions } from "./compose.ts";
 import { fineNetwork } from "./fineNetwork.ts";
 import { coarseNetwork, type ClassFrequencies, type Network } from "./network.ts";
 import { readLabels, writeNifti } from "./nifti.ts";
+import type { OnNonfinite } from "./nonfinite.ts";
 import type { RunOptions } from "./options.ts";
 import { largest, predictRegions, predictSlices, type PredictJob } from "./predict.ts";
 import type { ProgressMode } from "./progress.ts";
@@ -36,6 +37,7 @@ export interface Cascade {
   /** See TrainJob. */
   readonly resume: boolean;
   readonly checkpointSeconds: number;
+  readonly onNonfinite: OnNonfinite;
   /** Opens the GPU again after it was lost. */
   readonly reopen: () => Promise<void>;
   /** The networks to train; the others are loaded from the run folder. */
@@ -144,7 +146,7 @@ async function coarseStageOf(run: Cascade): Promise<void> {
 }
 
 function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob {
-  const { options, split, folder, mode, tune, resume, checkpointSeconds } = run;
+  const { options, split, folder, mode, tune, resume, checkpointSeconds, onNonfinite } = run;
   return {
     source,
     train: split.train,
@@ -156,6 +158,7 @@ function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob
     tune,
     resume,
     checkpointSeconds,
+    onNonfinite,
   };
 }
 

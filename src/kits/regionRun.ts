@@ -45,6 +45,7 @@ export async function regionRun(
       tune: request.tune,
       resume: request.resume,
       checkpointSeconds: request.checkpointSeconds,
+      onNonfinite: request.onNonfinite,
     };
     const network = regionNetwork(settings, options.seed, await classFrequencies(job));
     const facts: RunFacts = { ...full, status: "running", trained: {} };
