@@ -2,7 +2,8 @@
 // again as soon as its last use is submitted.
 
 import type { Buffer } from "./storage.ts";
-import { GpuError } from "../errors.ts";
+import { OutOfMemoryError } from "../errors.ts";
+import { mib } from "./memory.ts";
 
 const USAGE = 0x80 | 0x8 | 0x4; // STORAGE | COPY_DST | COPY_SRC
 
@@ -18,6 +19,12 @@ export class BufferPool {
   private readonly device: GPUDevice;
   private readonly free: Buffer[] = []; // sorted by capacity, then id: the same requests get the same buffers
   private nextId = 1;
+  /** Whether buffers made lately are there: the GPU tells a little later. */
+  private unchecked: Promise<void>[] = [];
+  /** Buffers without memory. */
+  private readonly refused = new Set<Buffer>();
+  /** The first of them that nobody has been told of. */
+  private shortage: OutOfMemoryError | null = null;
   /** Bytes of all buffers made and not destroyed, and the most that has been. */
   allocatedBytes = 0;
   peakBytes = 0;
@@ -29,7 +36,7 @@ export class BufferPool {
     this.device = device;
   }
 
-  /** A buffer of at least `bytes`. Throws GpuError beyond the adapter's largest buffer. */
+  /** A buffer of at least `bytes`; see check(). Throws OutOfMemoryError beyond the adapter's largest buffer. */
   acquire(bytes: number): Buffer {
     const size = roundSize(bytes);
     const at = this.lowerBound(size, 0);
@@ -43,6 +50,7 @@ export class BufferPool {
   /** Takes a buffer back; its contents may be overwritten by whoever gets it next. */
   release(buffer: Buffer): void {
     this.usedBytes -= buffer.capacity;
+    if (this.refused.has(buffer)) return this.dispose(buffer);
     this.free.splice(this.lowerBound(buffer.capacity, buffer.id), 0, buffer);
   }
 
@@ -64,7 +72,32 @@ export class BufferPool {
     for (const buffer of this.free.splice(0)) this.dispose(buffer);
   }
 
+  /** True where buffers were made that check() has not been asked about. */
+  get unsure(): boolean {
+    return this.unchecked.length > 0;
+  }
+
+  /** Resolves when all buffers are known to be there. Throws OutOfMemoryError for the first that is not. */
+  async check(): Promise<void> {
+    await Promise.all(this.unchecked.splice(0));
+    const { shortage } = this;
+    this.shortage = null;
+    if (shortage) throw shortage;
+  }
+
+  private refuse(buffer: Buffer): void {
+    this.allocatedBytes -= buffer.capacity;
+    this.bufferCount--;
+    this.shortage ??= new OutOfMemoryError(
+      `out of GPU memory: ${mib(buffer.capacity)} were asked for, beside ${mib(this.allocatedBytes)} that are held`,
+    );
+    this.refused.add(buffer);
+    const at = this.free.indexOf(buffer);
+    if (at >= 0) this.dispose(this.free.splice(at, 1)[0]);
+  }
+
   private dispose(buffer: Buffer): void {
+    if (this.refused.delete(buffer)) return;
     buffer.gpu.destroy();
     this.allocatedBytes -= buffer.capacity;
     this.bufferCount--;
@@ -73,14 +106,14 @@ export class BufferPool {
   private create(size: number): Buffer {
     const limit = this.device.limits.maxBufferSize;
     if (size > limit)
-      throw new GpuError(
-        `buffer of ${size} bytes exceeds the adapter's maxBufferSize of ${limit}; use a smaller batch or image`,
-      );
-    const gpu = this.device.createBuffer({ size, usage: USAGE });
+      throw new OutOfMemoryError(`a buffer of ${mib(size)} is more than this adapter's largest, ${mib(limit)}`);
+    this.device.pushErrorScope("out-of-memory");
+    const buffer = { gpu: this.device.createBuffer({ size, usage: USAGE }), id: this.nextId++, capacity: size };
+    this.unchecked.push(this.device.popErrorScope().then((error) => void (error && this.refuse(buffer))));
     this.allocatedBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
     this.bufferCount++;
-    return { gpu, id: this.nextId++, capacity: size };
+    return buffer;
   }
 
   /** First place in the free list not before (capacity, id). */

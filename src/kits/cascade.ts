@@ -11,6 +11,7 @@ import { loadCheckpoint } from "./checkpointFile.ts";
 import { composeLabels, wholeLesions } from "./compose.ts";
 import { fineNetwork } from "./fineNetwork.ts";
 import { coarseNetwork, type ClassFrequencies, type Network } from "./network.ts";
+import { advisingOnMemory } from "./memoryAdvice.ts";
 import { readLabels, writeNifti } from "./nifti.ts";
 import type { OnNonfinite } from "./nonfinite.ts";
 import type { RunOptions } from "./options.ts";
@@ -56,9 +57,10 @@ export interface Cascade {
  */
 export async function runCascade(run: Cascade): Promise<StageName[]> {
   const left = untrained(run);
-  if (run.options.roi.from === "coarse" && !left.includes("coarse")) await outlivingLosses(run, coarseStageOf);
+  if (run.options.roi.from === "coarse" && !left.includes("coarse"))
+    await outlivingLosses(run, "coarse", coarseStageOf);
   for (const stage of fineStages)
-    if (!left.includes(stage.name)) await outlivingLosses(run, (again) => fineStageOf(again, stage));
+    if (!left.includes(stage.name)) await outlivingLosses(run, stage.name, (again) => fineStageOf(again, stage));
   if (left.length === 0) await compose(run);
   return left;
 }
@@ -66,11 +68,15 @@ export async function runCascade(run: Cascade): Promise<StageName[]> {
 /** Losses of the GPU in one stage after which the run ends. */
 const MAX_LOSSES = 3;
 
-/** Runs a stage. Where the GPU is lost, opens it anew and runs the stage again from its last training state. */
-async function outlivingLosses(run: Cascade, stage: (run: Cascade) => Promise<void>): Promise<void> {
+/**
+ * Runs a stage. Where the GPU is lost, opens it anew and runs the stage again from its last training state; where its
+ * memory is too small, that would not help.
+ */
+async function outlivingLosses(run: Cascade, name: StageName, stage: (run: Cascade) => Promise<void>): Promise<void> {
   for (let losses = 0; ; losses++) {
     try {
-      return await stage(losses > 0 ? { ...run, resume: true } : run);
+      const now = losses > 0 ? { ...run, resume: true } : run;
+      return await advisingOnMemory(name, run.options[name], () => stage(now));
     } catch (error) {
       if (!(error instanceof DeviceLostError) || losses === MAX_LOSSES) throw error;
       run.say(`warning: ${error.message}. Opening it again (${losses + 1} of at most ${MAX_LOSSES} times)`);

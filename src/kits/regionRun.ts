@@ -2,7 +2,9 @@
 // of the same budget must beat.
 
 import { join } from "node:path";
+import type { SliceCache } from "./cache.ts";
 import type { Metrics } from "./evaluate.ts";
+import { advisingOnMemory } from "./memoryAdvice.ts";
 import { regionNetwork } from "./network.ts";
 import type { CoarseOptions } from "./options.ts";
 import { openSlices, scoreTest, type RunRequest } from "./pipeline.ts";
@@ -28,41 +30,53 @@ export async function regionRun(
   images: number,
   folder: string,
 ): Promise<RegionRun> {
-  const { mode, options } = request;
-  const cache = await openSlices({ ...request, folder, cacheBeside: request.folder }, options.coarse.size);
+  const cache = await openSlices({ ...request, folder, cacheBeside: request.folder }, request.options.coarse.size);
   try {
-    const stage = regionStage;
-    const { epochs } = options.coarse;
-    const settings: CoarseOptions = { ...options.coarse, slicesPerEpoch: Math.max(1, Math.round(images / epochs)) };
-    const job: TrainJob = {
-      source: wholeSlices(cache, stage),
-      train: full.split.train,
-      val: full.split.val,
-      options: settings,
-      seed: options.seed,
-      folder,
-      mode,
-      tune: request.tune,
-      resume: request.resume,
-      checkpointSeconds: request.checkpointSeconds,
-      onNonfinite: request.onNonfinite,
-    };
-    const network = regionNetwork(settings, options.seed, await classFrequencies(job));
-    const facts: RunFacts = { ...full, status: "running", trained: {} };
-    facts.trained!.region = await train(network, job);
-    await forgetTrainingStates(join(folder, "checkpoints", stage.name));
-    const predictions = join(folder, "predictions");
-    const ids = full.split.test;
-    await predictSlices(
-      network,
-      stage,
-      { cache, ids, folder: predictions, batch: settings.batch, mode },
-      options.keepLargest,
+    return await advisingOnMemory(regionStage.name, request.options.coarse, () =>
+      trainAndScore(request, full, images, folder, cache),
     );
-    const { metrics } = await scoreTest(cache, full.split, predictions, folder, mode);
-    await saveFacts(folder, { ...facts, status: "finished", finished: new Date().toISOString() });
-    return { facts, metrics };
   } finally {
     cache.close();
   }
+}
+
+async function trainAndScore(
+  request: RunRequest,
+  full: RunFacts,
+  images: number,
+  folder: string,
+  cache: SliceCache,
+): Promise<RegionRun> {
+  const { mode, options } = request;
+  const stage = regionStage;
+  const { epochs } = options.coarse;
+  const settings: CoarseOptions = { ...options.coarse, slicesPerEpoch: Math.max(1, Math.round(images / epochs)) };
+  const job: TrainJob = {
+    source: wholeSlices(cache, stage),
+    train: full.split.train,
+    val: full.split.val,
+    options: settings,
+    seed: options.seed,
+    folder,
+    mode,
+    tune: request.tune,
+    resume: request.resume,
+    checkpointSeconds: request.checkpointSeconds,
+    onNonfinite: request.onNonfinite,
+  };
+  const network = regionNetwork(settings, options.seed, await classFrequencies(job));
+  const facts: RunFacts = { ...full, status: "running", trained: {} };
+  facts.trained!.region = await train(network, job);
+  await forgetTrainingStates(join(folder, "checkpoints", stage.name));
+  const predictions = join(folder, "predictions");
+  const ids = full.split.test;
+  await predictSlices(
+    network,
+    stage,
+    { cache, ids, folder: predictions, batch: settings.batch, mode },
+    options.keepLargest,
+  );
+  const { metrics } = await scoreTest(cache, full.split, predictions, folder, mode);
+  await saveFacts(folder, { ...facts, status: "finished", finished: new Date().toISOString() });
+  return { facts, metrics };
 }
