@@ -84,9 +84,12 @@ async function allocate(plan: Plan): Promise<Allocated> {
 /** All buffers of the plan, or none and an OutOfMemoryError that tells of its memory. */
 async function reserve(g: Gpu, { capacities, memory }: Plan): Promise<Buffer[]> {
   for (let again = false; ; again = true) {
-    const buffers = capacities.map((bytes) => g.pool.reserve(bytes));
+    const buffers: Buffer[] = [];
     try {
-      await g.pool.check();
+      for (const bytes of capacities) {
+        buffers.push(g.pool.reserve(bytes));
+        await g.pool.check(); // after the first that is not there nothing more is asked for
+      }
       return buffers;
     } catch (error) {
       for (const buffer of buffers) g.pool.destroy(buffer);
