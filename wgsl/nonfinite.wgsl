@@ -1,6 +1,6 @@
 // nonfinite.wgsl: found[0] = 1 if any value of up to seven tensors is an infinity or NaN.
 //
-// x0 ... x6  f32, any sizes, COUNT of them
+// x0 ... x6  f32, any sizes; one may stand in several places
 // found      [1] u32   set, never cleared
 // grid       one line, at most 65,535 workgroups; each thread checks every (threads)th value of each
 // numerics   an infinity or NaN is known by its exponent bits, never by a comparison: a compiler may take it that there are none
@@ -8,7 +8,6 @@
 // used by src/nn/nonfinite.ts
 
 const WG: u32 = 64;        // threads per workgroup
-const COUNT: u32 = 7;      // tensors bound
 
 @group(0) @binding(0) var<storage, read> x0: array<f32>;
 @group(0) @binding(1) var<storage, read> x1: array<f32>;
@@ -30,11 +29,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let threads = groups.x * WG;
   var bad = false;
   for (var i = id.x; i < arrayLength(&x0); i += threads) { bad = bad || is_bad(x0[i]); }
-  if (COUNT > 1) { for (var i = id.x; i < arrayLength(&x1); i += threads) { bad = bad || is_bad(x1[i]); } }
-  if (COUNT > 2) { for (var i = id.x; i < arrayLength(&x2); i += threads) { bad = bad || is_bad(x2[i]); } }
-  if (COUNT > 3) { for (var i = id.x; i < arrayLength(&x3); i += threads) { bad = bad || is_bad(x3[i]); } }
-  if (COUNT > 4) { for (var i = id.x; i < arrayLength(&x4); i += threads) { bad = bad || is_bad(x4[i]); } }
-  if (COUNT > 5) { for (var i = id.x; i < arrayLength(&x5); i += threads) { bad = bad || is_bad(x5[i]); } }
-  if (COUNT > 6) { for (var i = id.x; i < arrayLength(&x6); i += threads) { bad = bad || is_bad(x6[i]); } }
+  for (var i = id.x; i < arrayLength(&x1); i += threads) { bad = bad || is_bad(x1[i]); }
+  for (var i = id.x; i < arrayLength(&x2); i += threads) { bad = bad || is_bad(x2[i]); }
+  for (var i = id.x; i < arrayLength(&x3); i += threads) { bad = bad || is_bad(x3[i]); }
+  for (var i = id.x; i < arrayLength(&x4); i += threads) { bad = bad || is_bad(x4[i]); }
+  for (var i = id.x; i < arrayLength(&x5); i += threads) { bad = bad || is_bad(x5[i]); }
+  for (var i = id.x; i < arrayLength(&x6); i += threads) { bad = bad || is_bad(x6[i]); }
   if (bad) { atomicStore(&found[0], 1u); }
 }

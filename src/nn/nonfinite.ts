@@ -13,11 +13,11 @@ const PER_GROUP = 64 * 16; // values of the largest tensor that a workgroup look
  */
 export function noteNonfinite(tensors: readonly Tensor[], found: Tensor): void {
   for (let at = 0; at < tensors.length; at += AT_ONCE) {
-    const run = tensors.slice(at, at + AT_ONCE);
+    const run = tensors.slice(at, at + AT_ONCE).sort((a, b) => a.size - b.size);
+    // The smallest stands in where there are fewer: one pipeline for all.
     const [x0, x1 = x0, x2 = x0, x3 = x0, x4 = x0, x5 = x0, x6 = x0] = run;
-    const groups = Math.ceil(Math.max(...run.map(({ size }) => size)) / PER_GROUP);
+    const groups = Math.ceil(run.at(-1)!.size / PER_GROUP);
     launch("nonfinite", {
-      consts: { COUNT: run.length },
       buffers: { x0, x1, x2, x3, x4, x5, x6, found },
       grid: [Math.min(MAX_WORKGROUPS, groups), 1, 1],
     });

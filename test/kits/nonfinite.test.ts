@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { NonfiniteError } from "../../src/errors.ts";
 import { assign, close, hasF16, init, sqrt, step, sum, tensor, type Tensor } from "../../src/index.ts";
-import type { Batch } from "../../src/kits/batch.ts";
+import { uploadSlices, type Batch } from "../../src/kits/batch.ts";
 import { openCache, type SliceCache } from "../../src/kits/cache.ts";
 import { loadCheckpoint } from "../../src/kits/checkpointFile.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
@@ -138,6 +138,26 @@ describe("on-nonfinite stop", () => {
     for (const { id, slice } of JSON.parse(metadata.cases) as { id: string; slice: number }[])
       expect((error as Error).message).toContain(`${id} slice ${slice}`);
   });
+});
+
+test("a step that is looked at again draws the numbers that it had", async () => {
+  const network = makeFine();
+  network.setTraining(true);
+  const slices = await uploadSlices(job(fineStages[0], fine).source, [0, 1]);
+  const positions = async () =>
+    Object.entries((await network.state()).numbers).filter(([name]) => name.includes("/rng/"));
+  const batches = [0, 1, 2].map(() => slices.batch([0, 1]));
+  const after: Awaited<ReturnType<typeof positions>>[] = [];
+  for (const batch of batches) {
+    await network.trainStep(batch);
+    after.push(await positions());
+  }
+  expect(after[0].length).toBeGreaterThan(0);
+  expect(after[1]).not.toEqual(after[0]);
+  for (const k of [1, 0, 2]) {
+    expect(await network.inspect(batches[k])).toBe(null);
+    expect(await positions()).toEqual(after[k]);
+  }
 });
 
 describe("on-nonfinite skip", () => {
