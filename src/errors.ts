@@ -30,9 +30,29 @@ export class AdapterError extends WgradError {
   override readonly name = "AdapterError";
 }
 
-/** The GPU refused or lost work: a validation error, out of memory, or a limit exceeded. Names the operation. */
+/** A loss or gradient in training is an infinity or NaN. Names the step, the layer, the cases and the fixes. */
+export class NonfiniteError extends WgradError {
+  override readonly name = "NonfiniteError";
+}
+
+/** The GPU refused or lost work: a validation error, or one of those below. Names the operation. */
 export class GpuError extends WgradError {
   override readonly name: string = "GpuError";
+}
+
+/** What reduces the memory of any training step or prediction. */
+const SMALLER = "use a smaller batch, image or width, f16 activations, or checkpoint()";
+
+/** The GPU has not the memory that is asked for, or the adapter binds none so large. Other memory is as it was. */
+export class OutOfMemoryError extends GpuError {
+  override readonly name = "OutOfMemoryError";
+  /** What was asked for, and what there is. */
+  readonly asked: string;
+
+  constructor(asked: string, fix = SMALLER, options?: ErrorOptions) {
+    super(`${asked}; ${fix}`, options);
+    this.asked = asked;
+  }
 }
 
 /** The device is gone (driver reset, unplugged, destroyed); every tensor on it is lost. */

@@ -72,12 +72,16 @@ const MOST_BURDEN = 2 ** 26;
  */
 function burdenOf(bytes: number): ArrayBuffer | null {
   const length = Math.min(bytes, MOST_BURDEN);
-  return length < 2 ** 16 ? null : new ResizableBuffer(length, { maxByteLength: length });
+  if (length < 2 ** 16) return null;
+  try {
+    return new ResizableBuffer(length, { maxByteLength: length });
+  } catch {
+    return null; // where addresses are short the tensor goes without
+  }
 }
 
 /** As of ES2024: a plain one would be filled with zeros. */
 const ResizableBuffer = ArrayBuffer as new (length: number, options: { maxByteLength: number }) => ArrayBuffer;
-
 
 /**
  * Gradients that outlived their step, each with its place. Once replaced or cleared there they end with the next step.

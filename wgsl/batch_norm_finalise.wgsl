@@ -3,6 +3,7 @@
 //   var = sum of squared deviations / count          rstd = 1 / sqrt(var + EPS)
 //   running = (1 - MOMENTUM) * running + MOMENTUM * (mean, var * count / (count - 1))
 //   without TRAINING mean and var are the running ones, which stay as they are
+//   a channel whose moments are not finite leaves its running ones as they are: they would never recover
 //
 // partial       [N, C, T] vec2    mean and sum of squared deviations of a slice
 // weight, bias  [C] f32           bound to anything where HAS_WEIGHT, HAS_BIAS are false
@@ -47,6 +48,11 @@ fn join(a: Moments, b: Moments) -> Moments {
   return Moments(count, a.mean + d * share, a.squares + b.squares + d * d * a.count * share);
 }
 
+// By the exponent bits: a compiler may take it that there are no infinities.
+fn is_finite(v: f32) -> bool {
+  return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
+}
+
 fn store(c: u32, mean: f32, variance: f32) {
   let rstd = 1.0 / sqrt(variance + EPS);
   var w = 1.0;
@@ -79,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   if (t != 0) { return; }
   m = sh_part[0];
   store(c, m.mean, m.squares / m.count);
-  if (TRACK) {
+  if (TRACK && is_finite(m.mean) && is_finite(m.squares)) {
     running_mean[c] = (1.0 - MOMENTUM) * running_mean[c] + MOMENTUM * m.mean;
     running_var[c] = (1.0 - MOMENTUM) * running_var[c] + MOMENTUM * (m.squares / (m.count - 1.0));
   }

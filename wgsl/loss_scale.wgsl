@@ -2,10 +2,10 @@
 //
 //   OP 0: any_found |= found, after each optimiser
 //   OP 1: any_found ? scale *= BACKOFF, good = 0 : good += 1 and, at INTERVAL, scale *= GROWTH, good = 0;
-//         then any_found = 0
+//         then y = any_found ? 1 : 0, any_found = 0
 //   OP 2: y = x * scale, the loss or its gradient
 //
-// found     [1] u32   a gradient of this optimiser was not finite (OP 0)      x, y [1] f32 (OP 2)
+// found     [1] u32   a gradient of this optimiser was not finite (OP 0)      x, y [1] f32 (OP 2; y in OP 1, too)
 // scale     [1] f32, any_found, good [1] u32: state, in place
 // grid      one thread
 // numerics  powers of two, the default factors, scale exactly; the scale stays below 1e37
@@ -40,6 +40,7 @@ fn main() {
           good[0] = 0;
         }
       }
+      y[0] = select(0.0, 1.0, any_found[0] != 0);
       any_found[0] = 0;
     }
     default: { y[0] = x[0] * scale[0]; }

@@ -1,9 +1,10 @@
 // The one device in use, and what belongs to it: limits, features, buffer pool, pipelines.
 
-import { AdapterError, DeviceLostError, GpuError } from "../errors.ts";
+import { AdapterError, DeviceLostError, GpuError, OutOfMemoryError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { findAdapter, type AdapterInfo } from "./adapter.ts";
 import { loadChoices, type Choices } from "./choices.ts";
+import { mib } from "./memory.ts";
 import { BufferPool } from "./pool.ts";
 import { PipelineCache } from "./kernel.ts";
 
@@ -24,6 +25,8 @@ export interface Gpu {
   readonly choices: Choices;
   /** The first error the GPU reported and nobody has thrown yet. */
   fault: GpuError | null;
+  /** The device is gone; the fault stays. */
+  lost: boolean;
   /** Resolves when the last submit is done; the one before it, likewise. */
   lastSubmit: Promise<unknown> | null;
   submitBefore: Promise<unknown> | null;
@@ -87,6 +90,7 @@ async function open(options: InitOptions): Promise<Gpu> {
     pipelines: new PipelineCache(device, info),
     choices: await loadChoices(info),
     fault: null,
+    lost: false,
     lastSubmit: null,
     submitBefore: null,
     lastCheck: null,
@@ -94,13 +98,20 @@ async function open(options: InitOptions): Promise<Gpu> {
   };
   device.addEventListener("uncapturederror", (event) => {
     const { error } = event as GPUUncapturedErrorEvent;
-    opened.fault ??= new GpuError(`the GPU reported an error: ${error.message}`);
+    opened.fault ??=
+      error instanceof GPUOutOfMemoryError
+        ? new OutOfMemoryError(
+            `out of GPU memory beside ${mib(opened.pool.allocatedBytes)} of tensors: ${error.message}`,
+          )
+        : new GpuError(`the GPU reported an error: ${error.message}`);
   });
   void device.lost.then((lost) => {
-    if (current === opened)
-      opened.fault = new DeviceLostError(
-        `the GPU device was lost: ${lost.message}; start again from the last checkpoint`,
-      );
+    if (current !== opened) return;
+    opened.lost = true;
+    // A driver that runs out of memory in the middle of its work gives up the device; opened again it would do so again.
+    opened.fault = /out.of.(\w+.)?memory/i.test(lost.message)
+      ? new OutOfMemoryError(`the GPU gave up for lack of memory: ${lost.message}`)
+      : new DeviceLostError(`the GPU device was lost: ${lost.message}; start again from the last checkpoint`);
   });
   const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
   const sizes = `storage binding ${maxStorageBufferBindingSize} B, buffer ${maxBufferSize} B`;
@@ -130,8 +141,8 @@ function allLimits(limits: GPUSupportedLimits): Record<string, number> {
 
 /** Throws the error the GPU has reported since the last call, if any. */
 export function throwFault(): void {
-  const { fault } = gpu();
+  const { fault, lost } = gpu();
   if (!fault) return;
-  if (!(fault instanceof DeviceLostError)) gpu().fault = null;
+  if (!lost) gpu().fault = null;
   throw fault;
 }

@@ -1,6 +1,11 @@
 // Which temporaries share a buffer. WebGPU forbids one buffer to be read and written by the same dispatch, so storages
 // share whole buffers, one after another, instead of lying side by side in one.
 
+/** Bytes as text, in MiB. */
+export function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
 /** Memory that is needed from one call of a program to another, both included; -1 is before the first. */
 export interface Lifetime {
   readonly bytes: number;

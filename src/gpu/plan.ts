@@ -1,14 +1,15 @@
 // A program that runs many times: pipelines, memory and bind groups are settled once, so that a run is a few uploads,
 // one encoder and one submit.
 
-import { GpuError } from "../errors.ts";
+import { GpuError, OutOfMemoryError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { gpu, throwFault, type Gpu } from "./device.ts";
-import { assignBuffers, livenessBound, type Lifetime } from "./memory.ts";
-import { precompile } from "./precompile.ts";
+import { assignBuffers, livenessBound, mib, type Lifetime } from "./memory.ts";
 import type { BufferPool } from "./pool.ts";
+import { precompile } from "./precompile.ts";
 import { createBindGroup, roomInQueue, submitCalls, writeBuffer, type Copy, type Program } from "./program.ts";
 import type { Buffer, Storage } from "./storage.ts";
+import { waitFor } from "./wait.ts";
 
 /** Bytes a plan needs on the GPU. */
 export interface PlanMemory {
@@ -42,7 +43,7 @@ interface Allocated {
 
 /**
  * Settles `program`, whose storages are `created` in it or come from outside with their buffers. Values of `results`
- * stay until the end of the program.
+ * stay until the end of the program. Throws OutOfMemoryError for memory beyond the adapter's largest buffer.
  */
 export function makePlan(program: Program, created: ReadonlySet<Storage>, results: ReadonlySet<Storage>): Plan {
   const lives = lifetimesOf(program, created, results);
@@ -56,23 +57,56 @@ export function makePlan(program: Program, created: ReadonlySet<Storage>, result
     bound: livenessBound([...lives.values()]),
     outside: [...outside.values()].reduce((n, b) => n + b.capacity, 0),
   };
+  const limit = gpu().info.limits.maxBufferSize;
+  if (capacities.some((bytes) => bytes > limit))
+    throw new OutOfMemoryError(
+      `${describeMemory(memory)} needs a buffer of ${mib(Math.max(...capacities))}; this adapter's largest is ${mib(limit)}`,
+    );
   return { program, inside, capacities, outside, memory, pool: gpu().pool, allocated: null };
 }
 
-/** Compiles missing pipelines in parallel, takes the plan's buffers and makes its bind groups. */
+/** Takes the plan's buffers, compiles missing pipelines in parallel and makes the bind groups. */
 async function allocate(plan: Plan): Promise<Allocated> {
   const g = gpu();
   const { calls } = plan.program;
+  g.pool.trim(); // what unplanned runs have left
+  const buffers = await reserve(g, plan);
   await Promise.all([
     precompile(g, calls),
     ...calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)),
-  ]);
-  g.pool.trim(); // what unplanned runs have left
-  const buffers = plan.capacities.map((bytes) => g.pool.reserve(bytes));
+  ]).catch((error: Error) => {
+    for (const buffer of buffers) g.pool.release(buffer);
+    throw error;
+  });
   const bufferOf = (s: Storage) => (plan.inside.has(s) ? buffers[plan.inside.get(s)!] : plan.outside.get(s)!);
   const pipelines = calls.map((c) => g.pipelines.get(c.key)!);
   debugLog(1, describePlan(plan, new Set(pipelines).size));
   return { buffers, pipelines, groups: calls.map((call) => createBindGroup(g, call, bufferOf)) };
+}
+
+/** All buffers of the plan, or none and an OutOfMemoryError that tells of its memory. */
+async function reserve(g: Gpu, { capacities, memory }: Plan): Promise<Buffer[]> {
+  for (let again = false; ; again = true) {
+    const buffers: Buffer[] = [];
+    try {
+      for (const bytes of capacities) {
+        buffers.push(g.pool.reserve(bytes));
+        await g.pool.check(); // after the first that is not there nothing more is asked for
+      }
+      return buffers;
+    } catch (error) {
+      for (const buffer of buffers) g.pool.release(buffer);
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      if (again) throw new OutOfMemoryError(`${error.asked}, for ${describeMemory(memory)}`);
+      // What was given back is free when a submit after it is done.
+      g.device.queue.submit([g.device.createCommandEncoder().finish()]);
+      await waitFor(g.device.queue.onSubmittedWorkDone(), g.info.software);
+    }
+  }
+}
+
+function describeMemory({ planned, outside }: PlanMemory): string {
+  return `a step that takes ${mib(planned)} and ${mib(outside)} of weights and state`;
 }
 
 function outsideBuffer(s: Storage): Buffer {
@@ -113,7 +147,7 @@ export function isCurrent({ outside, pool }: Plan): boolean {
 
 /**
  * Runs a plan once; the values of `results` are copied into the storages they are mapped to, which get buffers. Resolves
- * when the work is submitted (see roomInQueue).
+ * when the work is submitted (see roomInQueue). Throws OutOfMemoryError where the plan's memory cannot be had.
  */
 export async function runPlan(plan: Plan, results: ReadonlyMap<Storage, Storage>): Promise<void> {
   const g = gpu();
@@ -125,6 +159,7 @@ export async function runPlan(plan: Plan, results: ReadonlyMap<Storage, Storage>
   const copies = [...results].flatMap(([from, to]) =>
     inside.has(from) ? copyInto(g, buffers[inside.get(from)!], to) : [],
   );
+  if (g.pool.unsure) await g.pool.check();
   await submitCalls(g, program.calls, pipelines, groups, copies);
 }
 
@@ -138,8 +173,6 @@ export function dropPlan(plan: Plan): void {
   for (const buffer of plan.allocated?.buffers ?? []) buffer.pool.release(buffer);
   plan.allocated = null;
 }
-
-const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** One line: calls, pipelines, and memory beside what is needed at least. */
 export function describePlan({ program: { calls }, capacities, memory }: Plan, pipelines: number): string {

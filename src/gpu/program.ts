@@ -2,9 +2,10 @@
 // compiles missing pipelines in parallel, gives each storage a buffer for its
 // lifetime, and encodes everything into one submit.
 
-import { GpuError, KernelError } from "../errors.ts";
+import { GpuError, KernelError, OutOfMemoryError } from "../errors.ts";
 import { gpu, onClose, throwFault, type Gpu } from "./device.ts";
 import { MAX_WORKGROUPS, type Grid } from "./grid.ts";
+import { mib } from "./memory.ts";
 import {
   bindingsOf,
   HALF,
@@ -106,9 +107,8 @@ export function launch<K extends KernelName>(
     if (storage.buffer && storage.buffer.pool !== gpu().pool)
       throw new GpuError(`${kernel}: tensor ${name} was lost when the GPU was closed; make it again`);
     if (storage.bytes > limit) {
-      throw new GpuError(
-        `${kernel}: ${name} needs ${mib(storage.bytes)} MiB but this adapter binds at most ${mib(limit)} MiB; ` +
-          "use a smaller batch, image or width",
+      throw new OutOfMemoryError(
+        `${kernel}: ${name} needs ${mib(storage.bytes)} but this adapter binds at most ${mib(limit)}`,
       );
     }
     return storage;
@@ -125,10 +125,6 @@ export function launch<K extends KernelName>(
   });
 }
 
-function mib(bytes: number): string {
-  return (bytes / 2 ** 20).toFixed(1);
-}
-
 /** Appends an upload: before the program's first kernel, `data()` is written to `storage`. */
 export function upload(storage: Storage, data: () => HostData): void {
   recording.uploads.push({ storage, data });
@@ -136,7 +132,8 @@ export function upload(storage: Storage, data: () => HostData): void {
 
 /**
  * Runs a program. Storages in `survivors` (or all of them when it is "all") keep their buffers; the others are
- * temporaries that share memory and are released. Resolves when the work is submitted (see roomInQueue).
+ * temporaries that share memory and are released. Resolves when the work is submitted (see roomInQueue). Throws
+ * OutOfMemoryError where there is no memory for them.
  */
 export async function runProgram(program: Program, survivors: ReadonlySet<Storage> | "all"): Promise<void> {
   if (program.calls.length === 0 && program.uploads.length === 0) return;
@@ -144,7 +141,9 @@ export async function runProgram(program: Program, survivors: ReadonlySet<Storag
   throwFault();
   await Promise.all(program.calls.map((c) => g.pipelines.get(c.key) ?? g.pipelines.compile(c.kernel, c.consts, c.key)));
   await roomInQueue(g);
-  const { groups, ended } = allocate(g, program, survivors);
+  const ended = allocate(g, program, survivors);
+  if (g.pool.unsure) await g.pool.check();
+  const groups = program.calls.map((call) => bindGroup(g, call));
   for (const { storage, data } of program.uploads) writeBuffer(g, storage.buffer!, data());
   for (const storage of ended) storage.buffer = null;
   const pipelines = program.calls.map((c) => g.pipelines.get(c.key)!);
@@ -240,17 +239,14 @@ export function writeBuffer(g: Gpu, buffer: Buffer, data: HostData): void {
 }
 
 /**
- * Gives every storage a buffer from its first to its last use, in order. Returns
- * each call's bind group, and the temporaries.
+ * Gives every storage a buffer from its first to its last use, in order. Returns the temporaries; they
+ * keep telling their buffer.
  */
-function allocate(
-  g: Gpu,
-  program: Program,
-  survivors: ReadonlySet<Storage> | "all",
-): { groups: GPUBindGroup[]; ended: Storage[] } {
+function allocate(g: Gpu, program: Program, survivors: ReadonlySet<Storage> | "all"): Storage[] {
   const lastUse = new Map<Storage, number>();
   const temporary = (s: Storage) => survivors !== "all" && !survivors.has(s);
-  const take = ({ pool }: Gpu, s: Storage) => (temporary(s) || s.recycled ? pool.acquire(s.bytes) : pool.reserve(s.bytes));
+  const take = ({ pool }: Gpu, s: Storage) =>
+    temporary(s) || s.recycled ? pool.acquire(s.bytes) : pool.reserve(s.bytes);
   for (const { storage } of program.uploads) if (!storage.buffer) lastUse.set(storage, -1);
   program.calls.forEach((call, i) => call.buffers.forEach((s) => (!s.buffer || lastUse.has(s)) && lastUse.set(s, i)));
   // Uploads are written before any kernel runs, so their buffers are taken first.
@@ -260,14 +256,12 @@ function allocate(
     g.pool.release(s.buffer!);
     s.released = true;
   };
-  const groups = program.calls.map((call, i) => {
-    for (const s of call.buffers) s.buffer ??= take(g, s);
-    const group = bindGroup(g, call);
-    for (const s of call.buffers) if (endFirst(i, s)) end(s);
-    return group;
+  program.calls.forEach(({ buffers }, i) => {
+    for (const s of buffers) s.buffer ??= take(g, s);
+    for (const s of buffers) if (endFirst(i, s)) end(s);
   });
   for (const { storage } of program.uploads) if (endFirst(-1, storage)) end(storage);
-  return { groups, ended: [...lastUse.keys()].filter((s) => s.released) };
+  return [...lastUse.keys()].filter((s) => s.released);
 }
 
 /** The bind group of a call, remembered by kernel and buffers as long as the newest of them lives. */

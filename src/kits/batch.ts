@@ -167,6 +167,15 @@ export class GpuSlices {
   }
 }
 
+/** A batch's inputs as tensors, outside a compiled step. */
+export function hostTensors(inputs: StepInputs): Record<string, Tensor> {
+  const entries = Object.entries(inputs).map(([name, { shape, dtype, data }]) => [
+    name,
+    hostTensor(shape, dtype, () => data),
+  ]);
+  return Object.fromEntries(entries) as Record<string, Tensor>;
+}
+
 /** Words of a slice: it begins at a whole one. */
 function wordsOf(size: number): number {
   return Math.ceil(size ** 2 / 4);

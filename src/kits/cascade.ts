@@ -11,7 +11,9 @@ import { loadCheckpoint } from "./checkpointFile.ts";
 import { composeLabels, wholeLesions } from "./compose.ts";
 import { fineNetwork } from "./fineNetwork.ts";
 import { coarseNetwork, type ClassFrequencies, type Network } from "./network.ts";
+import { advisingOnMemory } from "./memoryAdvice.ts";
 import { readLabels, writeNifti } from "./nifti.ts";
+import type { OnNonfinite } from "./nonfinite.ts";
 import type { RunOptions } from "./options.ts";
 import { largest, predictRegions, predictSlices, type PredictJob } from "./predict.ts";
 import type { ProgressMode } from "./progress.ts";
@@ -36,6 +38,7 @@ export interface Cascade {
   /** See TrainJob. */
   readonly resume: boolean;
   readonly checkpointSeconds: number;
+  readonly onNonfinite: OnNonfinite;
   /** Opens the GPU again after it was lost. */
   readonly reopen: () => Promise<void>;
   /** The networks to train; the others are loaded from the run folder. */
@@ -55,19 +58,26 @@ export interface Cascade {
 export async function runCascade(run: Cascade): Promise<StageName[]> {
   const left = untrained(run);
   if (run.options.roi.from === "coarse" && !left.includes("coarse"))
-    await outlivingLosses(run, (again) => coarseStageOf(resumed(run, again)));
+    await outlivingLosses(run, (again) => advised(run, "coarse", () => coarseStageOf(resumed(run, again))));
   for (const stage of fineStages)
-    if (!left.includes(stage.name)) await outlivingLosses(run, (again) => fineStageOf(resumed(run, again), stage));
+    if (!left.includes(stage.name))
+      await outlivingLosses(run, (again) => advised(run, stage.name, () => fineStageOf(resumed(run, again), stage)));
   if (left.length === 0) await compose(run);
   return left;
 }
+
+const advised = <T>({ options }: Cascade, stage: StageName, work: () => Promise<T>): Promise<T> =>
+  advisingOnMemory(stage, options[stage], work);
 
 const resumed = (run: Cascade, again: boolean): Cascade => (again ? { ...run, resume: true } : run);
 
 /** Losses of the GPU in one stage after which the run ends. */
 const MAX_LOSSES = 3;
 
-/** Does a stage's work. Where the GPU is lost, opens it anew and lets the work go on `again` from its last training state. */
+/**
+ * Does a stage's work. Where the GPU is lost, opens it anew and lets the work go on `again` from its last training state;
+ * where its memory is too small, that would not help.
+ */
 export async function outlivingLosses<T>(
   { say, reopen }: Pick<Cascade, "say" | "reopen">,
   work: (again: boolean) => Promise<T>,
@@ -150,7 +160,7 @@ async function coarseStageOf(run: Cascade): Promise<void> {
 }
 
 function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob {
-  const { options, split, folder, mode, tune, resume, checkpointSeconds } = run;
+  const { options, split, folder, mode, tune, resume, checkpointSeconds, onNonfinite } = run;
   return {
     source,
     train: split.train,
@@ -162,6 +172,7 @@ function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob
     tune,
     resume,
     checkpointSeconds,
+    onNonfinite,
   };
 }
 

@@ -1,7 +1,7 @@
 // An MSALDS-UNet and its discriminators in training: the discriminators' step, then the network's, on one batch.
 // Source: Zheng et al., section 2.2; the options are the places where the authors' published code differs from the text.
 
-import { stack, type Tensor } from "../index.ts";
+import type { Tensor } from "../index.ts";
 import {
   Discriminator,
   MSALDSUNet,
@@ -17,12 +17,13 @@ import {
 } from "../nn/index.ts";
 import { Adam } from "../nn/optim.ts";
 import { Rng } from "../random.ts";
-import { descent, type Descent } from "./descent.ts";
+import { descent, type Moves } from "./descent.ts";
 import {
   batchStep,
   learningRate,
   modelInput,
   softmaxHead,
+  termsOf,
   type ClassFrequencies,
   type Network,
   type Terms,
@@ -41,20 +42,18 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
   const adam = new Adam(parameters(generator), { lr: options.lr });
   const adamD =
     discriminators.length > 0 ? new Adam(parameters(discriminators), { lr: options.discriminatorLr }) : null;
-  const down = descent(options.precision);
-  const steps = batchStep(({ images, labels }) => {
-    const image = input(images);
-    const logits = generator.forward(image).slice(0, options.scales);
-    const d = adamD && discriminatorStep(image, logits, labels, discriminators, adamD, down, options);
-    const g = generatorStep(generator, image, logits, labels, discriminators, adam, down, options);
-    down.finish();
-    return packed(g, d);
-  });
   const parts: TrainedParts = {
     models: { model: generator, ...(adamD && { discriminators }) },
     optimisers: { adam, ...(adamD && { adamD }) },
-    descent: down,
+    descent: descent(options.precision),
   };
+  const steps = batchStep(({ images, labels }, moves) => {
+    const image = input(images);
+    const logits = generator.forward(image).slice(0, options.scales);
+    const d = adamD && discriminatorStep(image, logits, labels, discriminators, adamD, moves, options);
+    const g = generatorStep(generator, image, logits, labels, discriminators, adam, moves, options);
+    return packed(g, d, moves.finish());
+  }, parts);
   return {
     model: fullResolution(generator),
     ...softmaxHead,
@@ -117,12 +116,12 @@ function discriminatorStep(
   labels: Tensor,
   discriminators: readonly Discriminator[],
   adam: Adam,
-  down: Descent,
+  moves: Moves,
   { discriminatorInput }: FineOptions,
 ): MultiScaleLoss<object> {
   const judged = logits.slice(0, countOf(discriminators));
   const d = discriminatorLoss(image, judged, labels, discriminators, { input: discriminatorInput });
-  down.step(d.loss, adam);
+  moves.step(d.loss, adam);
   return d;
 }
 
@@ -133,7 +132,7 @@ function generatorStep(
   labels: Tensor,
   discriminators: readonly Discriminator[],
   adam: Adam,
-  down: Descent,
+  moves: Moves,
   options: FineOptions,
 ): MultiScaleLoss<object> {
   const fresh = options.forward === "fresh" ? generator.forward(image).slice(0, options.scales) : null;
@@ -141,7 +140,7 @@ function generatorStep(
   // The authors' code takes Dice and cross entropy of the two coarsest of its four outputs from the first pass.
   const segmentation = fresh?.map((z, k) => (k < 2 ? z : logits[k]));
   const g = generatorLoss(image, judged, labels, criticsOf(discriminators, options), { ...options, segmentation });
-  down.step(g.loss, adam);
+  moves.step(g.loss, adam);
   return g;
 }
 
@@ -158,7 +157,11 @@ function criticsOf(discriminators: readonly Discriminator[], options: FineOption
 }
 
 /** All scalars of a step in one tensor: "generator.0.dice", "discriminator.3.accuracy", ... */
-function packed(generator: MultiScaleLoss<object>, discriminator: MultiScaleLoss<object> | null): Terms {
+function packed(
+  generator: MultiScaleLoss<object>,
+  discriminator: MultiScaleLoss<object> | null,
+  skipped: Tensor,
+): Terms {
   const scalars: [string, Tensor][] = [["loss", generator.loss.detach()]];
   for (const [part, scales] of [
     ["generator", generator.scales],
@@ -168,5 +171,5 @@ function packed(generator: MultiScaleLoss<object>, discriminator: MultiScaleLoss
       for (const [name, value] of Object.entries(terms)) scalars.push([`${part}.${k}.${name}`, value as Tensor]);
     });
   }
-  return { names: scalars.map(([name]) => name), values: stack(scalars.map(([, value]) => value)) };
+  return termsOf(scalars, skipped);
 }

@@ -13,6 +13,7 @@ import { augmentNone } from "./augment.ts";
 import type { Metrics } from "./evaluate.ts";
 import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
 import { lockRun } from "./lock.ts";
+import type { OnNonfinite } from "./nonfinite.ts";
 import { checkOptions, setOption, stageNames, type RunOptions, type StageName } from "./options.ts";
 import { ensurePhantom } from "./phantom.ts";
 import { trainKits, goesOn, type RunRequest } from "./pipeline.ts";
@@ -30,6 +31,7 @@ interface CommandOptions {
   overwrite?: boolean;
   resume?: boolean;
   checkpointMinutes: number;
+  onNonfinite: OnNonfinite;
   preset?: string;
   stages?: StageName[];
   ablation?: boolean;
@@ -62,6 +64,11 @@ const mode = (text: string): ProgressMode => {
   if (!["auto", "bar", "lines", "silent"].includes(text))
     throw new InvalidArgumentError("must be auto, bar, lines or silent.");
   return text as ProgressMode;
+};
+
+const onNonfinite = (text: string): OnNonfinite => {
+  if (text !== "stop" && text !== "skip") throw new InvalidArgumentError("must be stop or skip.");
+  return text;
 };
 
 /** Default of --tune: enough for a small network on four CPU cores. */
@@ -125,6 +132,12 @@ function commandLine(): Command {
       "minutes between checkpoints to resume from; one follows each epoch anyway",
       minutes,
       10,
+    )
+    .option(
+      "--on-nonfinite <what>",
+      "a loss or gradient that is not finite: stop, or skip its step; its batch is kept in nonfinite/",
+      onNonfinite,
+      "stop",
     )
     .option("--preset <name>", "see below; default phantom, or demo with --data")
     .option(
@@ -271,6 +284,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     overwrite: o.overwrite ?? false,
     resume: o.resume ?? false,
     checkpointSeconds: 60 * o.checkpointMinutes,
+    onNonfinite: o.onNonfinite,
     tune: o.tune === true ? TUNE_SECONDS : (o.tune ?? 0),
     png: o.png ?? false,
     adapter,

@@ -24,20 +24,30 @@ import {
   type PlanMemory,
   type Tensor,
 } from "../index.ts";
-import { initNormal, initPrior, parameterCount, parameters, setTraining } from "../nn/index.ts";
+import { initNormal, initPrior, loadRngState, parameterCount, parameters, rngState, setTraining } from "../nn/index.ts";
 import { buildModel, type Discriminator, type SegmentationModel } from "../nn/models/index.ts";
 import { Adam } from "../nn/optim.ts";
+import { firstNonfinite } from "../nn/probe.ts";
 import { constantLR, cosineAnnealingLR, cosineWarmRestarts, stepLR, type Schedule } from "../nn/schedule.ts";
 import { Rng } from "../random.ts";
-import type { Batch, BatchTensors, GpuSlices } from "./batch.ts";
-import { descent } from "./descent.ts";
+import { hostTensors, type Batch, type BatchTensors, type GpuSlices } from "./batch.ts";
+import { descent, probing, type Moves } from "./descent.ts";
 import type { CoarseOptions, TrainOptions } from "./options.ts";
 import { loadNetworkState, networkState, type NetworkState, type TrainedParts } from "./trainingState.ts";
 
-/** What a step leaves for the log: names of scalars, and their values in one tensor. The first is the loss. */
+/**
+ * What a step leaves for the log: names of scalars, the first the loss, and their values in one tensor. One more value
+ * follows them: not 0 where the step was not taken, since its loss or gradients were not finite.
+ */
 export interface Terms {
   readonly names: readonly string[];
   readonly values: Tensor;
+}
+
+/** Named scalars and what Moves.finish() gave. */
+export function termsOf(scalars: readonly (readonly [name: string, value: Tensor])[], skipped: Tensor): Terms {
+  const values = [...scalars.map(([, value]) => value), reshape(skipped, [])];
+  return { names: scalars.map(([name]) => name), values: stack(values) };
 }
 
 /** A network of the cascade as training, prediction and checkpoints use it. */
@@ -59,6 +69,14 @@ export interface Network {
   prepare(count: number, slices: GpuSlices): Promise<PlanMemory>;
   /** One step of all optimisers; resolves when it is submitted. */
   trainStep(batch: Batch): Promise<Terms>;
+  /**
+   * Computes the step that was taken last or before it once more and names what in it first is not finite: "the output of
+   * encoder.0.conv1"; null where all is finite. Takes the weights as they are now, so it is exact where no step was taken
+   * since. Ends the training: running statistics and random sequences move.
+   */
+  inspect(batch: Batch): Promise<string | null>;
+  /** Its loss is scaled: gradients that overflow now and then are no fault. */
+  readonly lossScaled: boolean;
   /** What a training that is interrupted goes on from. Call it between steps, when all of them have ended. */
   state(): Promise<NetworkState>;
   loadState(state: NetworkState): void;
@@ -84,8 +102,14 @@ export function learningRate(lr: number, { schedule, gamma, epochs, restartEvery
 }
 
 /** A training step compiled for batches; with slices of another uploadSlices() it is traced anew. */
-export function batchStep(train: (batch: BatchTensors) => Terms): Pick<Network, "prepare" | "trainStep" | "free"> {
+export function batchStep(
+  train: (batch: BatchTensors, moves: Moves) => Terms,
+  { models, descent }: TrainedParts,
+): Pick<Network, "prepare" | "trainStep" | "inspect" | "lossScaled" | "free"> {
   let compiled: { slices: GpuSlices; step: CompiledStep<Record<string, Tensor>, Terms> } | null = null;
+  let positions = new Map<string, Record<string, number>>(); // of random sequences, where the next step begins
+  const begun = new WeakMap<Batch, typeof positions>(); // and where the step of a batch began
+  const positionsNow = () => new Map(Object.entries(models).map(([name, model]) => [name, rngState(model)]));
   const free = () => {
     compiled?.step.free();
     compiled = null;
@@ -93,15 +117,35 @@ export function batchStep(train: (batch: BatchTensors) => Terms): Pick<Network, 
   const stepOn = (slices: GpuSlices) => {
     if (compiled?.slices !== slices) {
       free();
-      compiled = { slices, step: compile((inputs: Record<string, Tensor>) => train(slices.tensors(inputs))) };
+      positions = positionsNow();
+      compiled = { slices, step: compile((inputs: Record<string, Tensor>) => train(slices.tensors(inputs), descent)) };
     }
     return compiled!.step;
   };
   return {
     prepare: (count, slices) => stepOn(slices).prepare(slices.blank(count).inputs),
-    trainStep: ({ slices, inputs }) => stepOn(slices)(inputs),
+    trainStep: async (batch) => {
+      const step = stepOn(batch.slices);
+      begun.set(batch, positions);
+      const terms = await step(batch.inputs);
+      positions = positionsNow();
+      return terms;
+    },
+    inspect: (batch) => {
+      free(); // the memory is needed
+      for (const [name, at] of begun.get(batch) ?? []) loadRngState(models[name], at);
+      return firstNonfinite(unprefixed(models), (probe) => {
+        train(batch.slices.tensors(hostTensors(batch.inputs)), probing(descent, probe));
+      });
+    },
+    lossScaled: descent.scaled,
     free,
   };
+}
+
+/** The network's layers go by their names in its checkpoint. */
+function unprefixed({ model, ...others }: TrainedParts["models"]): TrainedParts["models"] {
+  return { "": model, ...others };
 }
 
 /**
@@ -177,14 +221,12 @@ function plainNetwork(model: SegmentationModel, options: TrainOptions, head: Hea
   const input = (images: Tensor) => modelInput(images, options);
   const rate = learningRate(options.lr, options);
   const adam = new Adam(parameters(model), { lr: options.lr });
-  const down = descent(options.precision);
-  const steps = batchStep(({ images, labels }) => {
+  const parts: TrainedParts = { models: { model }, optimisers: { adam }, descent: descent(options.precision) };
+  const steps = batchStep(({ images, labels }, moves) => {
     const loss = head.loss(model.forward(input(images)), labels);
-    down.step(loss, adam);
-    down.finish();
-    return { names: ["loss"], values: stack([loss.detach()]) };
-  });
-  const parts: TrainedParts = { models: { model }, optimisers: { adam }, descent: down };
+    moves.step(loss, adam);
+    return termsOf([["loss", loss.detach()]], moves.finish());
+  }, parts);
   return {
     model,
     ...head,

@@ -12,6 +12,7 @@ import { runCascade, stageFolder } from "./cascade.ts";
 import { openDataset } from "./datasets/open.ts";
 import { InterruptedError } from "./interrupt.ts";
 import { evaluate, formatMetrics, type EvaluateResult, type Metrics } from "./evaluate.ts";
+import type { OnNonfinite } from "./nonfinite.ts";
 import type { RunOptions } from "./options.ts";
 import { preprocess } from "./preprocess.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
@@ -39,6 +40,8 @@ export interface RunRequest {
   readonly resume: boolean;
   /** Seconds of training between training states within an epoch. */
   readonly checkpointSeconds: number;
+  /** What follows a loss or gradient that is not finite. */
+  readonly onNonfinite: OnNonfinite;
   /** Seconds for measuring kernels before each network's training; 0: none. */
   readonly tune: number;
   readonly png: boolean;
@@ -241,6 +244,7 @@ async function trainAndScore(
     tune: request.tune,
     resume: request.resume,
     checkpointSeconds: request.checkpointSeconds,
+    onNonfinite: request.onNonfinite,
     reopen: () => reopen(request),
     stages,
     trained: facts.trained!,

@@ -55,7 +55,17 @@ export function describeData({ title, root, synthetic, note, cases, slices }: Ru
 
 /** What a run makes, and another run in the same folder replaces. */
 const MADE = [
-  ...["checkpoints", "stages", "predictions", "plots", "overlays", "overlays.png", "ablation", "ablation.json"],
+  ...[
+    "checkpoints",
+    "stages",
+    "nonfinite",
+    "predictions",
+    "plots",
+    "overlays",
+    "overlays.png",
+    "ablation",
+    "ablation.json",
+  ],
   ...[
     "run.json",
     "splits.json",

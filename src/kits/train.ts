@@ -3,20 +3,21 @@
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { DataError, WgradError } from "../errors.ts";
+import { DataError } from "../errors.ts";
 import { compile, noGrad, tune, type PlanMemory, type Tensor } from "../index.ts";
 import { loadStateDict, stateDict } from "../nn/index.ts";
-import { collapseWarnings, meanTerms, type ScaleTerms } from "./adversarialLog.ts";
-import { uploadSlices, type GpuSlices } from "./batch.ts";
+import { firstNonfinite } from "../nn/probe.ts";
+import type { ScaleTerms } from "./adversarialLog.ts";
+import { hostTensors, uploadSlices, type GpuSlices } from "./batch.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpointFile.ts";
-import { isInterrupted, throwIfInterrupted } from "./interrupt.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
 import type { ClassFrequencies, Network } from "./network.ts";
+import { skipBatch, stopAt, type OnNonfinite } from "./nonfinite.ts";
 import type { TrainOptions } from "./options.ts";
 import { startProgress, type Progress, type ProgressMode } from "./progress.ts";
 import { logLine, trimLog } from "./run.ts";
 import { epochOrder, targetSlices, type SliceSource } from "./sample.ts";
-import type { Stage } from "./stages.ts";
+import { trainEpoch } from "./trainEpoch.ts";
 import { loadTrainingState, saveTrainingState, type TrainingPosition } from "./trainingState.ts";
 
 /** One line of log.jsonl. Dice is over all validation pixels at the network's size: a guide, not a score. */
@@ -33,6 +34,8 @@ export interface EpochLog {
   /** Means over the epoch's steps, per scale from full resolution down. */
   generator?: ScaleTerms[];
   discriminator?: ScaleTerms[];
+  /** Steps that were passed over, counted from 1: their loss or gradients were not finite. The means are of the others. */
+  skipped?: number[];
   warnings?: string[];
 }
 
@@ -63,6 +66,7 @@ export interface TrainJob {
   readonly resume: boolean;
   /** Seconds of training between states within an epoch; one is kept at the end of each epoch anyway. */
   readonly checkpointSeconds: number;
+  readonly onNonfinite: OnNonfinite;
 }
 
 /** Slices of the first epoch that the prior is counted in. */
@@ -88,7 +92,8 @@ export async function classFrequencies({ source, train, options, seed }: TrainJo
  * Trains `network` and writes log.jsonl and checkpoints/<stage>/ in the run folder: best.safetensors (smallest
  * validation loss), last.safetensors and epoch-NNNN.safetensors, beside each the discriminators, and training states to
  * resume from: training that was interrupted and resumed ends with the bytes of one that was not. The network ends with
- * the best weights. Throws WgradError naming epoch and step when the loss is no longer finite.
+ * the best weights. Throws NonfiniteError where a loss or gradient is not finite and `onNonfinite` is "stop", or there are
+ * too many.
  */
 export async function train(network: Network, job: TrainJob): Promise<TrainResult> {
   const { source, options, folder, mode } = job;
@@ -107,7 +112,7 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
     throw new DataError(
       `${checkpoints}: no training state can be used: ${warnings.join("; ")}; train it again with --stages ${name}`,
     );
-  let position = resumed?.position ?? START;
+  let position: TrainingPosition = { ...START, ...resumed?.position };
   const started = performance.now();
   const earlier = position.seconds;
   const elapsed = () => earlier + (performance.now() - started) / 1000;
@@ -141,7 +146,7 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
       const trained = await trainEpoch(network, job, opened, order(epoch), position, save, progress);
       const checked =
         validation.length > 0
-          ? await validate(network, source.stage, opened, validation, options.batch)
+          ? await validate(network, job, opened, validation, epoch, progress)
           : { validationLoss: trained.loss, validationDice: {} };
       const log: EpochLog = {
         stage: name,
@@ -160,7 +165,7 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
       progress.log(describeEpoch(log));
       for (const warning of log.warnings ?? []) progress.log(`warning: ${name}: ${warning}`);
       await saveCheckpoints(network, checkpoints, log, improved, options.checkpointEvery);
-      position = { ...START, epoch: epoch + 1, best };
+      position = { ...START, epoch: epoch + 1, best, notTaken: trained.notTaken };
       await save(position);
     }
   } finally {
@@ -187,81 +192,6 @@ function describeMemory(stage: string, { planned, outside }: PlanMemory, { resid
   );
 }
 
-interface EpochResult {
-  loss: number;
-  seconds: number;
-  terms: Pick<EpochLog, "generator" | "discriminator" | "warnings">;
-}
-
-/** Steps of an epoch from `position` on; `save` hears now and then where it stands. */
-async function trainEpoch(
-  network: Network,
-  { seed, options, checkpointSeconds }: TrainJob,
-  opened: GpuSlices,
-  batches: readonly number[][],
-  position: TrainingPosition,
-  save: (position: TrainingPosition) => Promise<void>,
-  progress: Progress,
-): Promise<EpochResult> {
-  network.setTraining(true);
-  const { epoch } = position;
-  const started = performance.now();
-  const elapsed = () => position.epochSeconds + (performance.now() - started) / 1000;
-  let saved = started;
-  let names = position.names;
-  let sums = [...position.sums];
-  const reads: Promise<number[]>[] = [];
-  // Waits until at most `behind` steps are unread: the GPU goes on with them meanwhile.
-  let newest: number[] = [];
-  const settle = async (behind: number): Promise<void> => {
-    while (reads.length > behind) {
-      newest = await reads.shift()!;
-      sums = newest.map((value, k) => (sums[k] ?? 0) + value);
-    }
-  };
-  for (let i = position.step; i < batches.length; i++) {
-    const drawing = { augment: options.augment, seed, epoch, place: i * options.batch };
-    const terms = await network.trainStep(opened.batch(batches[i], drawing));
-    names = terms.names;
-    const read = terms.values.read().then((values) => checkedTerms(values, names, epoch, i));
-    read.catch(() => {}); // told where it is awaited: two may fail at once
-    reads.push(read);
-    await settle(i === position.step ? 0 : 1);
-    progress.increment(batches[i].length, { loss: newest[0].toFixed(4), epoch: `${epoch + 1}/${options.epochs}` });
-    const due = performance.now() - saved >= 1000 * checkpointSeconds && i + 1 < batches.length;
-    if (!due && !isInterrupted()) continue;
-    await settle(0);
-    await save({ ...position, step: i + 1, names, sums, epochSeconds: elapsed() });
-    throwIfInterrupted();
-    saved = performance.now();
-  }
-  await settle(0);
-  const means = meanTerms(names, [sums.map((sum) => sum / batches.length)]);
-  const seconds = elapsed();
-  const { loss, generator, discriminator } = means;
-  if (discriminator.length === 0 && generator.length === 0) return { loss, seconds, terms: {} };
-  const warnings = collapseWarnings(generator, discriminator);
-  return {
-    loss,
-    seconds,
-    terms: {
-      generator,
-      ...(discriminator.length > 0 ? { discriminator } : {}),
-      ...(warnings.length > 0 ? { warnings } : {}),
-    },
-  };
-}
-
-function checkedTerms(values: ArrayLike<number>, names: readonly string[], epoch: number, index: number): number[] {
-  const bad = names.findIndex((_, i) => !Number.isFinite(values[i]));
-  if (bad >= 0) {
-    throw new WgradError(
-      `train: ${names[bad]} of step ${index + 1} in epoch ${epoch + 1} is ${values[bad]}; use a smaller --lr. Earlier checkpoints are kept`,
-    );
-  }
-  return Array.from(values);
-}
-
 /** Full batches; a remainder is left out, since each batch size has its own pipelines, unless it is all there is. */
 function batchesOf(order: readonly number[], batch: number): number[][] {
   const out: number[][] = [];
@@ -283,34 +213,56 @@ function spread(items: readonly number[], count: number): number[] {
   return Array.from({ length: n }, (_, i) => items[Math.floor(((i + 0.5) * items.length) / n)]);
 }
 
+/** Slices whose loss is not finite are left out with a warning where the job says "skip". */
 async function validate(
   network: Network,
-  stage: Stage,
+  job: TrainJob,
   opened: GpuSlices,
   slices: readonly number[],
-  batchSize: number,
+  epoch: number,
+  progress: Progress,
 ): Promise<Pick<EpochLog, "validationLoss" | "validationDice">> {
   network.setTraining(false);
-  const regions = Object.entries(stage.regions);
+  const { batch: batchSize } = job.options;
+  const regions = Object.entries(job.source.stage.regions);
   const counts = regions.map((): RegionCounts => ({ intersection: 0, reference: 0, prediction: 0 }));
-  const judge = compile((inputs: Record<string, Tensor>) =>
-    noGrad(() => {
-      const { images, labels } = opened.tensors(inputs);
-      const logits = network.model.forward(network.input(images));
-      return { value: network.loss(logits, labels), classes: network.classes(logits), labels };
-    }),
-  );
+  const judgement = (inputs: Record<string, Tensor>) => {
+    const { images, labels } = opened.tensors(inputs);
+    const logits = network.model.forward(network.input(images));
+    return { value: network.loss(logits, labels), classes: network.classes(logits), labels };
+  };
+  const judge = compile((inputs: Record<string, Tensor>) => noGrad(() => judgement(inputs)));
   let loss = 0;
+  let judged = 0;
   for (let i = 0; i < slices.length; i += batchSize) {
-    const batch = opened.batch(slices.slice(i, i + batchSize));
+    const shown = slices.slice(i, i + batchSize);
+    const batch = opened.batch(shown);
     const { value, classes, labels } = await judge(batch.inputs);
-    const [predicted, reference] = await Promise.all([classes.read(), labels.read()]);
-    loss += (await value.item()) * batch.count;
+    const [predicted, reference, mean] = await Promise.all([classes.read(), labels.read(), value.item()]);
+    if (!Number.isFinite(mean)) {
+      const k = 1 + i / batchSize;
+      const bad = {
+        ...{ batch, slices: shown, fault: `validation loss is ${mean}` },
+        ...{ at: `batch ${k} after epoch ${epoch + 1}`, file: `${epoch + 1}-validation-${k}` },
+      };
+      const last = i + batchSize >= slices.length;
+      if (job.onNonfinite === "skip" && (judged > 0 || !last)) {
+        progress.log(`warning: ${await skipBatch(job, bad)}`);
+        continue;
+      }
+      await stopAt(job, bad, () =>
+        firstNonfinite({ "": network.model }, (probe) =>
+          noGrad(() => probe.value("the loss", judgement(hostTensors(batch.inputs)).value)),
+        ),
+      );
+    }
+    loss += mean * batch.count;
+    judged += batch.count;
     regions.forEach(([, classes], k) => addCounts(counts[k], countLabels(reference, predicted, classes)));
   }
   judge.free();
   return {
-    validationLoss: loss / slices.length,
+    validationLoss: loss / judged,
     validationDice: Object.fromEntries(regions.map(([name], k) => [name, dice(counts[k])])),
   };
 }
@@ -322,7 +274,17 @@ function addCounts(sum: RegionCounts, more: RegionCounts): void {
 }
 
 /** The start of a training. */
-const START: TrainingPosition = { epoch: 0, step: 0, best: null, names: [], sums: [], seconds: 0, epochSeconds: 0 };
+const START: TrainingPosition = {
+  epoch: 0,
+  step: 0,
+  best: null,
+  names: [],
+  sums: [],
+  skipped: [],
+  notTaken: 0,
+  seconds: 0,
+  epochSeconds: 0,
+};
 
 /** All that a training's course depends on besides the slices, as text. */
 function jobText({ source, train, val, options, seed }: TrainJob): string {

@@ -70,6 +70,9 @@ export interface TrainingPosition {
   /** Names of the terms of a step, and their sums over the steps of the epoch under way. */
   readonly names: readonly string[];
   readonly sums: readonly number[];
+  /** Steps of that epoch that were passed over, and how many of the last ones were not taken. */
+  readonly skipped: readonly number[];
+  readonly notTaken: number;
   /** Seconds of training so far, and of the epoch under way. */
   readonly seconds: number;
   readonly epochSeconds: number;

@@ -77,14 +77,18 @@ export class GradScaler {
     return record(this.times(loss), [loss], (dy) => [this.times(dy)]);
   }
 
-  /** Divides the gradients of the optimiser's parameters by the scale. step() does it where it has not been done. */
-  unscale(optimizer: AnyOptimizer): void {
+  /**
+   * Divides the gradients of the optimiser's parameters by the scale. step() does it where it has not been done. Returns
+   * [1] u32, not 0 where a gradient is not finite: whatever else sets it skips the step as well.
+   */
+  unscale(optimizer: AnyOptimizer): Tensor {
     if (this.unscaled.has(optimizer))
       throw new OptionError("GradScaler: unscale() was already called for this optimiser since the last update()");
     const found = hostTensor([1], "u32", () => new Uint32Array(1));
     scaleGradients(optimizer.allParameters(), SCALE.unscale, this.current, found);
     this.call(OP.collect, found, found, empty([1]));
     this.unscaled.set(optimizer, found);
+    return found;
   }
 
   /** The optimiser's step; it changes nothing when one of its gradients is not finite. */
@@ -95,11 +99,14 @@ export class GradScaler {
 
   /**
    * Lowers the scale after a bad step, raises it after enough good ones. Call once, after the last optimiser's step.
+   * Returns [1] f32: 1 after a bad step, else 0.
    */
-  update(): void {
+  update(): Tensor {
     const unread = empty([1]);
-    this.call(OP.update, unread, unread, empty([1]));
+    const bad = empty([1]);
+    this.call(OP.update, unread, unread, bad);
     this.unscaled.clear();
+    return bad;
   }
 
   /** The scale as it is now. */

@@ -54,6 +54,7 @@ function request(name: string, say: (text: string) => void): RunRequest {
     overwrite: false,
     resume: false,
     checkpointSeconds: 600,
+    onNonfinite: "stop",
     tune: 0,
     png: false,
     adapter,

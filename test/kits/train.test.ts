@@ -1,5 +1,5 @@
 // The training loop with a network that only counts: batches, checkpoints, log lines, and what happens to bad numbers.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -41,7 +41,7 @@ function counting(losses: readonly number[]) {
   weight.requiresGrad = true;
   const shown: Batch[] = [];
   const epochs: number[] = [];
-  const values = (loss: number) => ({ read: async () => Float32Array.of(loss, 2 * loss) }) as unknown as Tensor;
+  const values = (loss: number) => ({ read: async () => Float32Array.of(loss, 2 * loss, 0) }) as unknown as Tensor;
   const network = {
     model: { weight },
     discriminators: [],
@@ -50,6 +50,7 @@ function counting(losses: readonly number[]) {
     lr: 0.5,
     parameterCounts: { network: 1, discriminators: 0 },
     free: () => {},
+    inspect: async () => "the output of x",
     state: async () => ({ tensors: {}, numbers: {} }),
     setTraining: () => {},
     setEpoch: (epoch: number) => void epochs.push(epoch),
@@ -68,6 +69,7 @@ const job = (change: Partial<TrainJob["options"]> = {}): TrainJob => ({
   val: [],
   resume: false,
   checkpointSeconds: 600,
+  onNonfinite: "stop",
   options: { ...presetOptions("demo").coarse, epochs: 4, batch: 3, slicesPerEpoch: 8, ...change },
   seed: 0,
   folder,
@@ -111,11 +113,38 @@ describe("train", () => {
     expect(has("best.discriminators")).toBe(false);
   });
 
-  test("a number that is not finite stops it, by name, epoch and step, and keeps what was saved", async () => {
+  test("a number that is not finite stops it, with step, slices, layer and batch named, and keeps what was saved", async () => {
     await expect(train(counting([1, 1, 1, NaN]).network, job())).rejects.toThrow(
-      "train: loss of step 2 in epoch 2 is NaN; use a smaller --lr. Earlier checkpoints are kept",
+      /^coarse: loss is NaN in step 2 in epoch 2 \((case_\d+ slice \d+(, )?){3}\)\. The first that is not finite: the output of x\. The batch is kept in .*nonfinite\/coarse-2-2\.safetensors: .* use a smaller --lr; --resume with --on-nonfinite skip passes over/,
     );
     expect(existsSync(join(folder, "checkpoints/coarse/last.safetensors"))).toBe(true);
+  });
+
+  test("passed over, such a step is left out of the means and told", async () => {
+    await train(counting([1, Infinity, 1, 3]).network, { ...job(), onNonfinite: "skip" });
+    expect(log().map(({ trainLoss, skipped }) => [trainLoss, skipped])).toEqual([
+      [1, [2]],
+      [2, undefined],
+      [1, [2]],
+      [2, undefined],
+    ]);
+    expect(log()[0].warnings).toEqual(["1 of 2 steps were passed over: their loss or gradients were not finite"]);
+    expect(readdirSync(join(folder, "nonfinite")).sort()).toEqual([1, 3].map((e) => `coarse-${e}-2.safetensors`));
+  });
+
+  test("steps passed over end it after 20 in a row, or all of an epoch", async () => {
+    const skip = { onNonfinite: "skip" } as const;
+    const finite = (n: number) => Array<number>(n).fill(1);
+    const bad = (n: number) => Array<number>(n).fill(NaN);
+    const of = async (losses: number[], slicesPerEpoch: number) =>
+      train(counting(losses).network, { ...job({ batch: 1, slicesPerEpoch, epochs: 2 }), ...skip });
+    await of([...finite(5), ...bad(19), ...finite(6)], 15);
+    await expect(of([...finite(5), ...bad(20), ...finite(5)], 15)).rejects.toThrow(
+      /^coarse: loss is NaN in step 10 in epoch 2 .*, the last of 20 in a row\. /,
+    );
+    await expect(of([...finite(3), ...bad(3)], 3)).rejects.toThrow(
+      /^coarse: loss is NaN in step 3 in epoch 2 .*, as in all of the epoch\. .*; use a smaller --lr; earlier/,
+    );
   });
 });
 
