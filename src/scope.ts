@@ -78,7 +78,6 @@ function burdenOf(bytes: number): ArrayBuffer | null {
 /** As of ES2024: a plain one would be filled with zeros. */
 const ResizableBuffer = ArrayBuffer as new (length: number, options: { maxByteLength: number }) => ArrayBuffer;
 
-
 /**
  * Gradients that outlived their step, each with its place. Once replaced or cleared there they end with the next step.
  */

@@ -90,12 +90,17 @@ async function open(options: InitOptions): Promise<Gpu> {
     lastSubmit: null,
     submitBefore: null,
     lastCheck: null,
-    release,
+    release: () => {
+      // Dawn holds its listeners, and this one the device: neither would ever be collected, with all its pipelines.
+      device.removeEventListener("uncapturederror", onError);
+      release();
+    },
   };
-  device.addEventListener("uncapturederror", (event) => {
+  const onError = (event: Event): void => {
     const { error } = event as GPUUncapturedErrorEvent;
     opened.fault ??= new GpuError(`the GPU reported an error: ${error.message}`);
-  });
+  };
+  device.addEventListener("uncapturederror", onError);
   void device.lost.then((lost) => {
     if (current === opened)
       opened.fault = new DeviceLostError(

@@ -250,7 +250,8 @@ function allocate(
 ): { groups: GPUBindGroup[]; ended: Storage[] } {
   const lastUse = new Map<Storage, number>();
   const temporary = (s: Storage) => survivors !== "all" && !survivors.has(s);
-  const take = ({ pool }: Gpu, s: Storage) => (temporary(s) || s.recycled ? pool.acquire(s.bytes) : pool.reserve(s.bytes));
+  const take = ({ pool }: Gpu, s: Storage) =>
+    temporary(s) || s.recycled ? pool.acquire(s.bytes) : pool.reserve(s.bytes);
   for (const { storage } of program.uploads) if (!storage.buffer) lastUse.set(storage, -1);
   program.calls.forEach((call, i) => call.buffers.forEach((s) => (!s.buffer || lastUse.has(s)) && lastUse.set(s, i)));
   // Uploads are written before any kernel runs, so their buffers are taken first.
