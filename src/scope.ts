@@ -72,7 +72,12 @@ const MOST_BURDEN = 2 ** 26;
  */
 function burdenOf(bytes: number): ArrayBuffer | null {
   const length = Math.min(bytes, MOST_BURDEN);
-  return length < 2 ** 16 ? null : new ResizableBuffer(length, { maxByteLength: length });
+  if (length < 2 ** 16) return null;
+  try {
+    return new ResizableBuffer(length, { maxByteLength: length });
+  } catch {
+    return null; // no address space left: it is a hint only
+  }
 }
 
 /** As of ES2024: a plain one would be filled with zeros. */
