@@ -76,7 +76,7 @@ function burdenOf(bytes: number): ArrayBuffer | null {
   try {
     return new ResizableBuffer(length, { maxByteLength: length });
   } catch {
-    return null; // where addresses are short the tensor goes without
+    return null; // no address space left: it is a hint only
   }
 }
 

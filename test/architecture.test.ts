@@ -48,6 +48,12 @@ test("nothing in src imports tests or benches, and core files name no Node modul
   );
 });
 
+test("nothing evaluates text", () => {
+  const evaluates = /\beval\(|\bnew Function\b|\bFunction\(|"(node:)?vm"/;
+  expect(filesIn("src").filter((f) => evaluates.test(readFileSync(f, "utf8")))).toEqual([]);
+  expect(evaluates.test('new Function("return 1")')).toBe(true);
+});
+
 test("every kernel has a header that says grid, numerics, source and user, and at most 10 storage buffers", () => {
   const sources = [...filesIn("src"), ...filesIn("bench")].map((f) => readFileSync(f, "utf8")).join("\n");
   for (const name of kernelNames()) {

@@ -94,9 +94,13 @@ async function open(options: InitOptions): Promise<Gpu> {
     lastSubmit: null,
     submitBefore: null,
     lastCheck: null,
-    release,
+    release: () => {
+      // Dawn holds its listeners, and this one the device: neither would ever be collected, with all its pipelines.
+      device.removeEventListener("uncapturederror", onError);
+      release();
+    },
   };
-  device.addEventListener("uncapturederror", (event) => {
+  const onError = (event: Event): void => {
     const { error } = event as GPUUncapturedErrorEvent;
     opened.fault ??=
       error instanceof GPUOutOfMemoryError
@@ -104,7 +108,8 @@ async function open(options: InitOptions): Promise<Gpu> {
             `out of GPU memory beside ${mib(opened.pool.allocatedBytes)} of tensors: ${error.message}`,
           )
         : new GpuError(`the GPU reported an error: ${error.message}`);
-  });
+  };
+  device.addEventListener("uncapturederror", onError);
   void device.lost.then((lost) => {
     if (current !== opened) return;
     opened.lost = true;

@@ -14,7 +14,13 @@ export type Case = () => () => readonly Tensor[];
 /** The same numbers each time, by shape and name. */
 function numbers(shape: readonly number[], name: string): Tensor {
   const rng = new Rng(1, `${name} ${shape}`);
-  return upload({ ...array(shape, Array.from({ length: sizeOf(shape) }, () => rng.normal())), grad: false });
+  return upload({
+    ...array(
+      shape,
+      Array.from({ length: sizeOf(shape) }, () => rng.normal()),
+    ),
+    grad: false,
+  });
 }
 
 const leaf = (shape: readonly number[], name: string): Tensor =>
@@ -65,7 +71,13 @@ const convolutions: Record<string, Case> = {
 /** Run once for each kernel and tile that can compute them. */
 export const tuned: Record<string, Case> = {
   ...convolutions,
-  "matrix product": op([[20, 33], [33, 18]], (a, b) => w.matmul(a, b)),
+  "matrix product": op(
+    [
+      [20, 33],
+      [33, 18],
+    ],
+    (a, b) => w.matmul(a, b),
+  ),
   "product with a few rows": () => () => [w.linear(numbers([5, 40], "x"), numbers([7, 40], "k"), numbers([7], "b"))],
 };
 
@@ -137,12 +149,30 @@ const layouts: Record<string, Case> = {
 
 const moreConvolutions: Record<string, Case> = {
   ...convolutions,
-  "convolution 3x3, stride, groups": op([[2, 4, 9, 11], [8, 2, 3, 3]], (x, k) =>
-    w.conv2d(x, k, null, { stride: 2, padding: 1, groups: 2 }),
+  "convolution 3x3, stride, groups": op(
+    [
+      [2, 4, 9, 11],
+      [8, 2, 3, 3],
+    ],
+    (x, k) => w.conv2d(x, k, null, { stride: 2, padding: 1, groups: 2 }),
   ),
-  "convolution 9x9": op([[1, 1, 10, 11], [8, 1, 9, 9]], (x, k) => w.conv2d(x, k, null, { padding: 4 })),
-  "transposed convolution": op([[1, 4, 5, 6], [4, 3, 2, 2], [3]], (x, k, b) => w.convTranspose2d(x, k, b, { stride: 2 })),
-  "3-d convolution, dilation": op([[1, 2, 4, 5, 6], [3, 2, 2, 1, 2]], (x, k) => w.conv3d(x, k, null, { dilation: 2 })),
+  "convolution 9x9": op(
+    [
+      [1, 1, 10, 11],
+      [8, 1, 9, 9],
+    ],
+    (x, k) => w.conv2d(x, k, null, { padding: 4 }),
+  ),
+  "transposed convolution": op([[1, 4, 5, 6], [4, 3, 2, 2], [3]], (x, k, b) =>
+    w.convTranspose2d(x, k, b, { stride: 2 }),
+  ),
+  "3-d convolution, dilation": op(
+    [
+      [1, 2, 4, 5, 6],
+      [3, 2, 2, 1, 2],
+    ],
+    (x, k) => w.conv3d(x, k, null, { dilation: 2 }),
+  ),
 };
 
 const optimisers: Record<string, Case> = {

@@ -57,13 +57,16 @@ const plain = (make: Case, kernels = new Set<KernelName>()): Promise<Bits> =>
     });
   });
 
-const compiled = (make: Case): Promise<Bits> =>
-  bitsOf(async () => {
-    const fn = compile(make());
-    const results = await fn({});
-    fn.free();
-    return results;
-  });
+/** The bits with compile(), of two calls: the second finds in every buffer what the first has left. */
+async function compiled(make: Case): Promise<[Bits, Bits]> {
+  const fn = compile(make());
+  const calls: [Bits, Bits] = [await bitsOf(() => fn({})), await bitsOf(() => fn({}))];
+  fn.free();
+  return calls;
+}
+
+/** Cases in which a second call draws other numbers or goes on from the state of the first. */
+const MOVES = /^(dropout|random numbers|adam|SGD|scaled loss|batch norm$)/;
 
 /** Leaves large numbers in the buffers that the next step will find free. */
 async function soil(): Promise<void> {
@@ -123,7 +126,9 @@ describe("run again among dirty buffers, and compiled", () => {
       first.set(name, { bits, kernels });
       await soil();
       expect(await plain(run.make)).toEqual(bits);
-      expect(await compiled(run.make)).toEqual(bits);
+      const [once, again] = await compiled(run.make);
+      expect(once).toEqual(bits);
+      if (!MOVES.test(name)) expect(again).toEqual(bits);
     }),
   );
 });

@@ -71,6 +71,20 @@ describe("results", () => {
 });
 
 describe("a GPU that was closed and opened again", () => {
+  test("lets go of the device and all that hangs on it", async () => {
+    const used = async () => {
+      const training = new Training({ compiled: true });
+      await training.next();
+      await training.settle(0);
+      return [gpu().device, gpu(), training].map((object) => new WeakRef<object>(object));
+    };
+    const before = await used();
+    close();
+    await init();
+    await collectGarbage();
+    expect(before.map((ref) => ref.deref())).toEqual([undefined, undefined, undefined]);
+  });
+
   test("knows nothing of the gradients and the calls of before", async () => {
     const w = tensor([1, 2], { requiresGrad: true });
     await step(() => backward(sum(mul(w, w))));

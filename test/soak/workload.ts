@@ -113,9 +113,7 @@ export class Training {
   private async evaluation(k: number): Promise<void> {
     nn.setTraining(this.model, false);
     const inputs = sample(k, SIZES[0]);
-    const { loss, classes } = await (this.compiled
-      ? this.judge(inputs)
-      : step(() => this.evaluate(uploaded(inputs))));
+    const { loss, classes } = await (this.compiled ? this.judge(inputs) : step(() => this.evaluate(uploaded(inputs))));
     this.prediction = { loss: await loss.item(), classes: (await classes.read()) as Int32Array };
     nn.setTraining(this.model, true);
   }
