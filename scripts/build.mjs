@@ -14,6 +14,7 @@ const entryPoints = {
   "doctor-kits": "src/kits/doctorMain.ts",
   bench: "bench/main.ts",
   "bench-models": "bench/models.ts",
+  fuzz: "test/fuzz/main.ts",
 };
 await build({
   entryPoints,

@@ -2,10 +2,11 @@
 
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DataError, WgradError } from "../errors.ts";
 import { hashString } from "../random.ts";
+import { reason } from "./json.ts";
 import { processExists } from "./lock.ts";
 
 /** This machine and this process in the names of temporary files. */
@@ -96,25 +97,6 @@ export async function writeJsonAtomic(path: string, value: unknown): Promise<voi
   await writeFileAtomic(path, text + "\n");
 }
 
-/**
- * Reads a JSON file. `fix` ends the message when it is missing or damaged: say which command makes the file.
- * Throws DataError naming the file. The content is not checked against T.
- */
-export async function readJson<T = unknown>(path: string, fix = "make it again or check the path"): Promise<T> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw new DataError(`${path}: the file must be readable, found ${reason(error)}; ${fix}`, { cause: error });
-  }
-  try {
-    return JSON.parse(text.replace(/^\uFEFF/, "")) as T; // some editors put a byte order mark in front
-  } catch (error) {
-    const found = text.trim() === "" ? "an empty file" : (error as Error).message;
-    throw new DataError(`${path}: the file must hold valid JSON, found ${found}; ${fix}`, { cause: error });
-  }
-}
-
 /** Makes the rename itself durable. Windows cannot open folders; there the file system's journal has to do. */
 async function syncFolder(folder: string): Promise<void> {
   try {
@@ -123,17 +105,4 @@ async function syncFolder(folder: string): Promise<void> {
   } catch {
     // The data is safe already; a file system that refuses folder syncs is no reason to stop a run.
   }
-}
-
-function reason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const words: Record<string, string> = {
-    ENOENT: "no such file or folder",
-    EACCES: "no permission",
-    EISDIR: "a folder",
-    ENOTDIR: "a file where a folder belongs",
-    EROFS: "a read-only file system",
-    ENOSPC: "no space left on the disk",
-  };
-  return code && words[code] ? `${words[code]} (${code})` : message;
 }

@@ -1,10 +1,12 @@
 // One run per folder: a file names the process that writes there; what a killed process left does not count.
 
 import { readFileSync, rmSync } from "node:fs";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { object, shorten, text as anyText, whole } from "../structure.ts";
+import { readJson } from "./json.ts";
 
 interface Holder {
   readonly pid: number;
@@ -27,7 +29,7 @@ export async function lockRun(folder: string): Promise<() => void> {
     const holder = await holderOf(path);
     if (holder && isAlive(holder))
       throw new DataError(
-        `${folder} is in use by process ${holder.pid} on ${holder.host} since ${holder.since}; ` +
+        `${folder} is in use by process ${holder.pid} on ${shorten(holder.host)} since ${shorten(holder.since)}; ` +
           `wait for it or choose another --out; if it is gone, delete ${path}`,
       );
     await rm(path, { force: true });
@@ -55,12 +57,13 @@ async function create(path: string, text: string): Promise<boolean> {
 /** Null for a file that went away or that a process was killed while writing. */
 async function holderOf(path: string): Promise<Holder | null> {
   try {
-    const holder = JSON.parse(await readFile(path, "utf8")) as Holder;
-    return Number.isInteger(holder.pid) ? holder : null;
+    return await readJson<Holder>(path, lockFile);
   } catch {
     return null;
   }
 }
+
+const lockFile = object<Holder>({ pid: whole(1, 2 ** 31 - 1), host: anyText, since: anyText });
 
 /** A process of another machine cannot be asked, so it counts as alive. */
 function isAlive({ pid, host }: Holder): boolean {
