@@ -43,11 +43,11 @@ export const oneOf = (...allowed: readonly unknown[]): Check =>
 
 /** A name that is one part of a path: it leads nowhere else. */
 export const fileName = that(
-  "a file name without /, \\ and control characters that does not begin with a dot",
+  "a file name without /, \\, : and control characters that does not begin with a dot",
   (v) => typeof v === "string" && isFileName(v),
 );
 
-const isFileName = (name: string): boolean => /^[^./\\\p{Cc}][^/\\\p{Cc}]{0,254}$/u.test(name);
+const isFileName = (name: string): boolean => /^[^./\\:\p{Cc}][^/\\:\p{Cc}]{0,254}$/u.test(name);
 
 /** A path that leads from a folder into that folder. */
 export const insidePath = that(
@@ -100,15 +100,16 @@ export const recordOf =
     );
   };
 
-/** An object with the fields of T, all that are not optional, and no others. */
-export function object<T extends object>(fields: Readonly<Record<keyof T, Check>>): Check {
+/** An object with the fields of T, all that are not optional; others only where `more` says what they must be. */
+export function object<T extends object>(fields: Readonly<Record<keyof T, Check>>, more?: Check): Check {
   const checks = new Map(Object.entries<Check>(fields));
   return (value) => {
     if (!isRecord(value)) return { at: "", must: "an object", found: value };
-    const unknown = Object.keys(value).find((key) => !checks.has(key));
-    if (unknown !== undefined)
-      return { at: "", must: `an object of ${[...checks.keys()].join(", ")}`, found: `the name ${unknown}` };
-    return firstFault([...checks].map(([key, check]) => [`.${key}`, check(value[key])]));
+    const others = Object.keys(value).filter((key) => !checks.has(key));
+    if (!more && others.length > 0)
+      return { at: "", must: `an object of ${[...checks.keys()].join(", ")}`, found: `the name ${others[0]}` };
+    const all = [...checks, ...others.map((key) => [key, more!] as const)];
+    return firstFault(all.map(([key, check]) => [`.${key}`, check(value[key])]));
   };
 }
 

@@ -74,7 +74,7 @@ const facts = (options: Check): Check =>
     error: optional(text),
     wgrad: text,
     node: text,
-    adapter: object<RunFacts["adapter"]>({ name: text, driver: text, software: flag }),
+    adapter: object<RunFacts["adapter"]>({ name: text, driver: text, software: flag }, plain(4)),
     preset: text,
     options,
     stages: listOf(stageName),

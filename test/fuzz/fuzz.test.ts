@@ -1,5 +1,7 @@
-// A few hundred of the inputs of `npm run fuzz`, and that its watchers see what they watch for.
+// A small part of the inputs of `npm run fuzz`, and that the watchers see what they watch for.
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { WgradError } from "../../src/errors.ts";
@@ -8,13 +10,16 @@ import { formats } from "./formats.ts";
 import { run } from "./run.ts";
 import { work } from "./work.ts";
 
-const program = join(import.meta.dirname, "../../dist/fuzz.js");
+const SLOW = 500; // formats with so few inputs take long for each
 
-test.each(formats.map(({ name, inputs }) => [name, inputs] as const))("%s", async (format, inputs) => {
-  const count = inputs <= 500 ? 20 : 150; // those that are few are slow
-  const { faults, accepted, refused } = await run(program, { format, seed: 2, first: 0, count });
-  expect(faults).toEqual([]);
-  expect(accepted + refused).toBe(count);
+test("damaged files of every format end in a typed error or a right result", async () => {
+  const count = (inputs: number) => (inputs <= SLOW ? 20 : 150);
+  const jobs = formats.map(({ name, inputs }) => ({ format: name, seed: 2, first: 0, count: count(inputs) }));
+  const tallies = await run(join(import.meta.dirname, "../../dist/fuzz.js"), jobs);
+  expect(Object.fromEntries(tallies.map(({ faults }, i) => [jobs[i].format, faults]))).toEqual(
+    Object.fromEntries(jobs.map(({ format }) => [format, []])),
+  );
+  expect(tallies.map(({ accepted, refused }) => accepted + refused)).toEqual(jobs.map((job) => job.count));
 });
 
 /** Faults of a format whose reader does `read`. */
@@ -33,4 +38,34 @@ test("errors that are not the library's, wrong results, long messages and large 
   expect(await faultsOf(refuse("long".repeat(1000)))).toBe("a message of 4000 characters");
   expect(await faultsOf(() => 1, refuse("not 2"))).toMatch(/^accepted a wrong result: WgradError: not 2/);
   expect(await faultsOf(() => new Float64Array(2 ** 23).length)).toBe(`an array of ${2 ** 26} bytes`);
+});
+
+test("a process that dies at an input is a fault with its number, and the rest is read", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "wgrad-fuzz-test-"));
+  const program = join(folder, "dies.mjs");
+  // Dies at input 5 of the first job.
+  writeFileSync(
+    program,
+    `import { writeFileSync } from "node:fs";
+     const { jobs, progress } = JSON.parse(process.argv[3]);
+     for (const { first, count } of jobs) {
+       for (let i = first; i < first + count; i++) {
+         writeFileSync(progress, String(i));
+         if (i === 5) process.abort();
+       }
+       process.send({ accepted: count, refused: 0, faults: [], seconds: 0, largest: 0 });
+     }
+     process.disconnect();`,
+  );
+  const job = { format: "any", seed: 1, first: 0 };
+  const tallies = await run(program, [
+    { ...job, count: 9 },
+    { ...job, count: 3 },
+  ]);
+  rmSync(folder, { recursive: true });
+  expect(tallies.map(({ accepted, faults }) => [accepted, faults.map(({ input }) => input)])).toEqual([
+    [3, [5]],
+    [3, []],
+  ]);
+  expect(tallies[0].faults[0].what).toMatch(/^the process ended with SIGABRT/);
 });

@@ -1,12 +1,13 @@
-// Runs a format's inputs in processes of their own: one that crashes or hangs is a finding with its number, and the rest
+// Runs inputs in a process of their own: where it crashes or hangs, that is a finding with its number, and another process
 // goes on after it.
 
 import { fork } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Tally } from "./work.ts";
+import type { Finding, Tally } from "./work.ts";
 
+/** Inputs `first` to `first + count` of a format. */
 export interface Job {
   readonly format: string;
   readonly seed: number;
@@ -14,53 +15,69 @@ export interface Job {
   readonly count: number;
 }
 
+/** What the process that reads is told. It sends a tally after each job. */
+export interface Order {
+  readonly jobs: readonly Job[];
+  readonly folder: string;
+  /** A file that always holds which job it is at and which input it reads. */
+  readonly progress: string;
+}
+
 /** Seconds without a next input after which a process counts as hanging. They are counted while this process runs. */
 const HANG_SECONDS = 60;
 const HEAP_MIB = 512;
+const MOST_DEATHS = 20;
 
-/** All inputs of a job; `program` is the bundled main.ts. */
-export async function run(program: string, job: Job): Promise<Tally> {
-  const total: Tally = { accepted: 0, refused: 0, faults: [], seconds: 0, largest: 0 };
-  const end = job.first + job.count;
-  for (let first = job.first; first < end;) {
-    const { tally, died } = await runUntilDeath(program, { ...job, first, count: end - first });
-    if (tally) {
-      total.accepted += tally.accepted;
-      total.refused += tally.refused;
-      total.faults.push(...tally.faults);
-      total.seconds += tally.seconds;
-      total.largest = Math.max(total.largest, tally.largest);
+/** All inputs of all jobs, one tally for each; `program` is the bundled main.ts. `onDone` hears of each that is through. */
+export async function run(
+  program: string,
+  jobs: readonly Job[],
+  onDone: (job: Job, tally: Tally) => void = () => {},
+): Promise<Tally[]> {
+  const done: Tally[] = [];
+  let deaths: Finding[] = [];
+  let left = [...jobs];
+  while (left.length > 0) {
+    const { tallies, died } = await runUntilDeath(program, left);
+    for (const tally of tallies) {
+      const whole = { ...tally, faults: [...deaths, ...tally.faults] };
+      onDone(jobs[done.length], whole);
+      done.push(whole);
+      deaths = [];
     }
-    if (!died) break;
-    total.faults.push(died);
-    if (total.faults.length > 20) break;
-    first = died.input + 1;
+    left = left.slice(tallies.length);
+    if (!died || left.length === 0) continue;
+    // What the process had counted of this job is lost; the fault is not.
+    deaths.push(died);
+    const [{ first, count, ...job }, ...rest] = left;
+    const next = deaths.length < MOST_DEATHS ? died.input + 1 : first + count;
+    left = [{ ...job, first: next, count: first + count - next }, ...rest];
   }
-  return total;
+  return done;
 }
 
 interface Ended {
-  readonly tally?: Tally;
-  readonly died?: Tally["faults"][number];
+  readonly tallies: readonly Tally[];
+  readonly died?: Finding;
 }
 
-/** What one process got through. What it had counted before it died is lost; the fault is not. */
-function runUntilDeath(program: string, job: Job): Promise<Ended> {
+function runUntilDeath(program: string, jobs: readonly Job[]): Promise<Ended> {
   const folder = mkdtempSync(join(tmpdir(), "wgrad-fuzz-"));
   const progress = join(folder, "progress");
-  writeFileSync(progress, String(job.first));
-  const child = fork(program, ["--work", JSON.stringify({ ...job, folder, progress })], {
+  writeFileSync(progress, "");
+  const order: Order = { jobs, folder, progress };
+  const child = fork(program, ["--work", JSON.stringify(order)], {
     execArgv: [`--max-old-space-size=${HEAP_MIB}`],
     env: { ...process.env, XDG_CACHE_HOME: join(folder, "cache"), WGRAD_TUNE: "1" },
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   return new Promise((resolve) => {
-    let tally: Tally | undefined;
+    const tallies: Tally[] = [];
     let hangs = false;
     let [last, still] = ["", 0];
     let complaint = "";
     child.stderr!.on("data", (text: Buffer) => (complaint = (complaint + text.toString()).slice(0, 2000)));
-    child.on("message", (message) => (tally = message as Tally));
+    child.on("message", (message) => tallies.push(message as Tally));
     const watchdog = setInterval(() => {
       const now = readFileSync(progress, "utf8");
       still = now === last ? still + 1 : 0;
@@ -73,9 +90,9 @@ function runUntilDeath(program: string, job: Job): Promise<Ended> {
       clearInterval(watchdog);
       const input = Number(readFileSync(progress, "utf8"));
       rmSync(folder, { recursive: true, force: true });
-      if (tally) return resolve({ tally });
+      if (tallies.length === jobs.length) return resolve({ tallies });
       const what = hangs ? "hangs" : `the process ended with ${signal ?? code}: ${complaint}`;
-      resolve({ died: { input, what } });
+      resolve({ tallies, died: { input, what } });
     });
   });
 }
