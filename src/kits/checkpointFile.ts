@@ -38,7 +38,8 @@ function checksum(tensors: StateDict, metadata: Readonly<Record<string, string>>
   const entries = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   let crc = crc32(JSON.stringify(entries));
   for (const [name, { shape, dtype, data }] of Object.entries(tensors).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    crc = crc32(JSON.stringify([name, dtype, shape]), crc);
+    const stored = dtype === "f16" ? "f32" : dtype; // as files have it
+    crc = crc32(JSON.stringify([name, stored, shape]), crc);
     // Without bytes zlib begins anew, and nothing before would count.
     if (data.length > 0) crc = crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), crc);
   }

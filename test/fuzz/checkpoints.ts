@@ -42,7 +42,11 @@ function damage(bytes: Uint8Array, rng: Rng): Bytes {
   const kind = rng.uniform();
   if (kind < 0.4) return damaged(bytes, rng);
   const { header, data } = parts(bytes);
-  if (kind < 0.5) {
+  if (kind < 0.6) {
+    exchange(header, rng);
+    return assembled(new TextEncoder().encode(JSON.stringify(header)), data);
+  }
+  if (kind < 0.7) {
     const text = new TextEncoder().encode(JSON.stringify(header));
     const claims = [
       0n,
@@ -57,6 +61,18 @@ function damage(bytes: Uint8Array, rng: Rng): Bytes {
     return assembled(text, data, pick(claims, rng));
   }
   return assembled(mutatedJsonFile(header, rng), data);
+}
+
+/** What leaves a header whole: another type, the sizes in another order, the bytes or the name of another tensor. */
+function exchange(header: Record<string, unknown>, rng: Rng): void {
+  const names = Object.keys(header).filter((name) => name !== "__metadata__");
+  const [a, b] = [pick(names, rng), pick(names, rng)];
+  const [one, other] = [header[a], header[b]] as Record<string, unknown>[];
+  const kind = rng.integer(4);
+  if (kind === 0) one.dtype = pick(Object.keys(widths), rng);
+  else if (kind === 1) one.shape = [...(one.shape as number[])].reverse();
+  else if (kind === 2) [one.data_offsets, other.data_offsets] = [other.data_offsets, one.data_offsets];
+  else [header[a], header[b]] = [other, one];
 }
 
 const widths: Record<string, number> = { F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I64: 8 };

@@ -40,32 +40,34 @@ test("errors that are not the library's, wrong results, long messages and large 
   expect(await faultsOf(() => new Float64Array(2 ** 23).length)).toBe(`an array of ${2 ** 26} bytes`);
 });
 
-test("a process that dies at an input is a fault with its number, and the rest is read", async () => {
+test("a process that dies or hangs at an input is a fault with its number, and the rest is read", async () => {
   const folder = mkdtempSync(join(tmpdir(), "wgrad-fuzz-test-"));
   const program = join(folder, "dies.mjs");
-  // Dies at input 5 of the first job.
+  // Dies at input 5 of the first job, hangs at input 1 of the second.
   writeFileSync(
     program,
     `import { writeFileSync } from "node:fs";
      const { jobs, progress } = JSON.parse(process.argv[3]);
-     for (const { first, count } of jobs) {
+     for (const { format, first, count } of jobs) {
        for (let i = first; i < first + count; i++) {
          writeFileSync(progress, String(i));
          if (i === 5) process.abort();
+         while (format === "hangs" && i === 1);
        }
        process.send({ accepted: count, refused: 0, faults: [], seconds: 0, largest: 0 });
      }
      process.disconnect();`,
   );
-  const job = { format: "any", seed: 1, first: 0 };
-  const tallies = await run(program, [
-    { ...job, count: 9 },
-    { ...job, count: 3 },
-  ]);
+  const jobs = [
+    { format: "dies", seed: 1, first: 0, count: 9 },
+    { format: "hangs", seed: 1, first: 0, count: 3 },
+  ];
+  const tallies = await run(program, jobs, () => {}, 2);
   rmSync(folder, { recursive: true });
   expect(tallies.map(({ accepted, faults }) => [accepted, faults.map(({ input }) => input)])).toEqual([
     [3, [5]],
-    [3, []],
+    [1, [1]],
   ]);
   expect(tallies[0].faults[0].what).toMatch(/^the process ended with SIGABRT/);
+  expect(tallies[1].faults[0].what).toBe("hangs");
 });

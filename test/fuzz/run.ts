@@ -33,12 +33,13 @@ export async function run(
   program: string,
   jobs: readonly Job[],
   onDone: (job: Job, tally: Tally) => void = () => {},
+  hangSeconds = HANG_SECONDS,
 ): Promise<Tally[]> {
   const done: Tally[] = [];
   let deaths: Finding[] = [];
   let left = [...jobs];
   while (left.length > 0) {
-    const { tallies, died } = await runUntilDeath(program, left);
+    const { tallies, died } = await runUntilDeath(program, left, hangSeconds);
     for (const tally of tallies) {
       const whole = { ...tally, faults: [...deaths, ...tally.faults] };
       onDone(jobs[done.length], whole);
@@ -61,7 +62,7 @@ interface Ended {
   readonly died?: Finding;
 }
 
-function runUntilDeath(program: string, jobs: readonly Job[]): Promise<Ended> {
+function runUntilDeath(program: string, jobs: readonly Job[], hangSeconds: number): Promise<Ended> {
   const folder = mkdtempSync(join(tmpdir(), "wgrad-fuzz-"));
   const progress = join(folder, "progress");
   writeFileSync(progress, "");
@@ -82,7 +83,7 @@ function runUntilDeath(program: string, jobs: readonly Job[]): Promise<Ended> {
       const now = readFileSync(progress, "utf8");
       still = now === last ? still + 1 : 0;
       last = now;
-      if (still < HANG_SECONDS) return;
+      if (still < hangSeconds) return;
       hangs = true;
       child.kill("SIGKILL");
     }, 1000);
