@@ -16,6 +16,7 @@ const entryPoints = {
   bench: "bench/main.ts",
   "bench-models": "bench/models.ts",
   soak: "test/soak/main.ts",
+  fuzz: "test/fuzz/main.ts",
 };
 await build({
   entryPoints,

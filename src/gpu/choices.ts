@@ -3,6 +3,7 @@
 
 import { debugLog } from "../debug.ts";
 import { hashString } from "../random.ts";
+import { amount, must, object, plain, recordOf, text } from "../structure.ts";
 import type { AdapterInfo } from "./adapter.ts";
 
 /** The fastest candidate as plain data, its time, and that of the one a rule would have taken. */
@@ -26,19 +27,33 @@ export function tuningAllowed(): boolean {
 /** What was measured on this adapter before. A file that cannot be read counts as none. */
 export async function loadChoices(info: AdapterInfo): Promise<Choices> {
   const entries = new Map<string, Choice>();
-  const text = tuningAllowed() ? await (await place()).read(fileName(info)) : null;
-  if (text === null) return { entries, version: 0 };
+  const json = tuningAllowed() ? await (await place()).read(fileName(info)) : null;
+  if (json === null) return { entries, version: 0 };
   try {
-    const saved = JSON.parse(text) as { entries: Record<string, Choice> };
-    for (const [key, choice] of Object.entries(saved.entries)) entries.set(key, choice);
+    const saved: unknown = JSON.parse(json);
+    must(saved, savedChoices, fileName(info), "it will be written anew");
+    for (const [key, choice] of Object.entries((saved as Saved).entries)) entries.set(key, choice);
   } catch (error) {
-    debugLog(1, `${fileName(info)}: not read, ${(error as Error).message}; it will be written anew`);
+    debugLog(1, `${fileName(info)}: not read, ${(error as Error).message}`);
   }
   return { entries, version: 0 };
 }
 
+interface Saved {
+  readonly adapter: string;
+  readonly driver: string;
+  readonly entries: Readonly<Record<string, Choice>>;
+}
+
+/** What is chosen only counts where it is among an operation's candidates; that it can be compared suffices here. */
+const savedChoices = object<Saved>({
+  adapter: text,
+  driver: text,
+  entries: recordOf(object<Choice>({ choice: plain(3), ms: amount, ruleMs: amount })),
+});
+
 export async function saveChoices({ name, driver }: AdapterInfo, { entries }: Choices): Promise<void> {
-  const content = { adapter: name, driver, entries: Object.fromEntries(entries) };
+  const content: Saved = { adapter: name, driver, entries: Object.fromEntries(entries) };
   await (await place()).write(fileName({ name, driver }), `${JSON.stringify(content, null, 1)}\n`);
 }
 

@@ -5,7 +5,8 @@ import { existsSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { readJson, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
+import { writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
+import { readJson } from "./json.ts";
 import { stageFolder } from "./cascade.ts";
 import { type Metrics } from "./evaluate.ts";
 import { regionNames, type RegionName } from "./metrics.ts";
@@ -14,6 +15,7 @@ import { trainKits, type RunRequest } from "./pipeline.ts";
 import { regionRun } from "./regionRun.ts";
 import { writeReport } from "./report.ts";
 import { loadFacts, type RunFacts } from "./run.ts";
+import { metricsFile } from "./runFiles.ts";
 import { fineStages } from "./stages.ts";
 
 /** One row of the table. */
@@ -127,7 +129,10 @@ async function finished(folder: string, options: RunOptions): Promise<{ facts: R
   if (!existsSync(join(folder, "run.json"))) return null;
   const facts = await loadFacts(folder);
   if (facts.status !== "finished" || !isDeepStrictEqual(facts.options, options)) return null;
-  return { facts, metrics: await readJson<Metrics>(join(folder, "metrics.json"), "delete the folder to run it again") };
+  return {
+    facts,
+    metrics: await readJson<Metrics>(join(folder, "metrics.json"), metricsFile, "delete the folder to run it again"),
+  };
 }
 
 /** A variant's facts with the coarse training that it shares. */
@@ -139,7 +144,7 @@ function withCoarse(full: RunFacts, facts: RunFacts): RunFacts {
 async function coarseRow(request: RunRequest, full: RunFacts): Promise<AblationRow> {
   const alone = stageFolder(request.folder, "coarse");
   const facts = { ...full, trained: { coarse: full.trained!.coarse } };
-  const metrics = await readJson<Metrics>(join(alone, "metrics.json"));
+  const metrics = await readJson<Metrics>(join(alone, "metrics.json"), metricsFile);
   return row("coarse", "Coarse network alone", alone, request, facts, metrics);
 }
 

@@ -1,8 +1,9 @@
 // Files and folders that are either the old one or the new one, never half of each: a run may be killed at any moment.
 
-import { mkdir, open, readdir, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { DataError, WgradError } from "../errors.ts";
+import { reason } from "./json.ts";
 import { temporaryName } from "./temporary.ts";
 
 /**
@@ -73,25 +74,6 @@ export async function writeJsonAtomic(path: string, value: unknown): Promise<voi
   await writeFileAtomic(path, text + "\n");
 }
 
-/**
- * Reads a JSON file. `fix` ends the message when it is missing or damaged: say which command makes the file.
- * Throws DataError naming the file. The content is not checked against T.
- */
-export async function readJson<T = unknown>(path: string, fix = "make it again or check the path"): Promise<T> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw new DataError(`${path}: the file must be readable, found ${reason(error)}; ${fix}`, { cause: error });
-  }
-  try {
-    return JSON.parse(text.replace(/^\uFEFF/, "")) as T; // some editors put a byte order mark in front
-  } catch (error) {
-    const found = text.trim() === "" ? "an empty file" : (error as Error).message;
-    throw new DataError(`${path}: the file must hold valid JSON, found ${found}; ${fix}`, { cause: error });
-  }
-}
-
 /** Brings a file's bytes to the disk. */
 async function syncFile(path: string): Promise<void> {
   const file = await open(path, "r+");
@@ -140,19 +122,4 @@ async function freeBytes(folder: string): Promise<number | null> {
     ({ bavail, bsize }) => bavail * bsize,
     () => null,
   );
-}
-
-function reason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const words: Record<string, string> = {
-    ENOENT: "no such file or folder",
-    EACCES: "no permission",
-    EISDIR: "a folder",
-    ENOTDIR: "a file where a folder belongs",
-    EROFS: "a read-only file system",
-    ENOSPC: "no space left on the disk",
-    EDQUOT: "the disk quota used up",
-    EFBIG: "more than the largest size of a file here",
-  };
-  return code && words[code] ? `${words[code]} (${code})` : message;
 }

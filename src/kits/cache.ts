@@ -2,53 +2,9 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { DataError, OptionError } from "../errors.ts";
-import { readJson } from "./atomic.ts";
-import type { Geometry } from "./geometry.ts";
-import type { Regions } from "./metrics.ts";
-import type { PreprocessOptions } from "./preprocess.ts";
+import { hasSlices, readCacheIndex, type CachedCase, type CacheIndex } from "./cacheIndex.ts";
 
-/** index.json of a slice cache. */
-export interface CacheIndex {
-  kind: "wgrad slice cache";
-  version: number;
-  /** Hash of the options and of name, size and time of every source file. */
-  key: string;
-  dataset: {
-    name: string;
-    title: string;
-    labels: string[];
-    regions: Regions;
-    license: string;
-    synthetic: boolean;
-    root: string;
-  };
-  options: PreprocessOptions;
-  /** How images and labels were resized, in words. */
-  resampling: { image: string; label: string };
-  /** Rows and columns of a slice. */
-  size: number;
-  /** Slices of all cases together. */
-  slices: number;
-  cases: CachedCase[];
-}
-
-/** One case: slices `first` to `first + slices` of the cache. */
-export interface CachedCase {
-  id: string;
-  first: number;
-  slices: number;
-  /** Source files. `label` is null if there was none; its cached labels are then all 0. */
-  image: string;
-  label: string | null;
-  /** The source's grid: give it to writeNifti with a prediction of `geometry.shape`. */
-  geometry: Geometry;
-  /** Voxels per label in the source, or null without a label. */
-  voxels: number[] | null;
-  /** Pixels per label in each cached slice. */
-  labelCounts: number[][];
-  /** Voxels that were NaN or infinite in the source. */
-  nonFinite: number;
-}
+export type { CacheIndex, CachedCase } from "./cacheIndex.ts";
 
 /** Slices of a cache, read from disk when asked for: memory does not grow with the dataset. */
 export class SliceCache {
@@ -126,11 +82,12 @@ export class SliceCache {
   }
 }
 
-/** Opens a cache that preprocess made. Throws DataError if `folder` holds none. */
+/** Opens a cache that preprocess made. Throws DataError if `folder` holds none, or one that is damaged. */
 export async function openCache(folder: string): Promise<SliceCache> {
-  const index = await readJson<CacheIndex>(join(folder, "index.json"), "run the preprocess stage first");
-  if (index.kind !== "wgrad slice cache") {
-    throw new DataError(`${folder}: index.json must be a slice cache's; run the preprocess stage`);
-  }
+  const index = await readCacheIndex(folder);
+  if (!(await hasSlices(folder, index)))
+    throw new DataError(
+      `${folder}: images.u8 and labels.u8 must hold ${index.slices} slices of ${index.size} x ${index.size}, found other sizes; delete the folder and run again`,
+    );
   return new SliceCache(folder, index);
 }

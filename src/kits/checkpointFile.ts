@@ -17,25 +17,32 @@ export async function saveCheckpoint(
   await writeFileAtomic(path, encodeSafetensors(tensors, { ...metadata, crc32: checksum(tensors, metadata) }), what);
 }
 
-/** Reads a file. Throws DataError naming it and the fault: unreadable, no safetensors, or a checksum that does not fit. */
+/**
+ * Reads a file that saveCheckpoint wrote. Throws DataError naming it and the fault: unreadable, no safetensors, or a
+ * checksum that is missing or does not fit.
+ */
 export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   const bytes = await readFile(path).catch((error: Error) => {
     throw new DataError(`${path}: cannot be read: ${error.message}`, { cause: error });
   });
   const { tensors, metadata } = decodeSafetensors(bytes, path);
   const { crc32: expected, ...rest } = metadata;
-  if (expected !== undefined && expected !== checksum(tensors, rest))
+  if (expected === undefined)
+    throw new DataError(`${path}: it has no checksum; the file is damaged, or not a checkpoint of a run`);
+  if (expected !== checksum(tensors, rest))
     throw new DataError(`${path}: the checksum does not fit; the file is damaged`);
   return { tensors, metadata: rest };
 }
 
-/** Over names, shapes, values and metadata. */
+/** Over names, types, shapes, values and metadata. */
 function checksum(tensors: StateDict, metadata: Readonly<Record<string, string>>): string {
   const entries = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   let crc = crc32(JSON.stringify(entries));
-  for (const [name, { shape, data }] of Object.entries(tensors).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    crc = crc32(`${name} ${shape.join(",")}`, crc);
-    crc = crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), crc);
+  for (const [name, { shape, dtype, data }] of Object.entries(tensors).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const stored = dtype === "f16" ? "f32" : dtype; // as files have it
+    crc = crc32(JSON.stringify([name, stored, shape]), crc);
+    // Without bytes zlib begins anew, and nothing before would count.
+    if (data.length > 0) crc = crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), crc);
   }
   return crc.toString(16).padStart(8, "0");
 }

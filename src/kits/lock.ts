@@ -2,11 +2,13 @@
 
 import { randomUUID } from "node:crypto";
 import { rmSync, rmdirSync } from "node:fs";
-import { mkdir, readFile, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { object, shorten, text as anyText, whole } from "../structure.ts";
 import { writeError } from "./atomic.ts";
+import { readJson } from "./json.ts";
 import { processExists, temporaryName } from "./temporary.ts";
 
 interface Holder {
@@ -70,7 +72,7 @@ async function removeDead(folder: string, path: string): Promise<void> {
     const holder = await holderOf(file);
     if (holder && isAlive(holder))
       throw new DataError(
-        `${folder} is in use by process ${holder.pid} on ${holder.host} since ${holder.since}; ` +
+        `${folder} is in use by process ${holder.pid} on ${shorten(holder.host)} since ${shorten(holder.since)}; ` +
           `wait for it or choose another --out; if it is gone, delete ${path}`,
       );
     await rm(file, { force: true });
@@ -80,12 +82,13 @@ async function removeDead(folder: string, path: string): Promise<void> {
 /** Null for a file that went away or that the power failed before. */
 async function holderOf(file: string): Promise<Holder | null> {
   try {
-    const holder = JSON.parse(await readFile(file, "utf8")) as Holder;
-    return Number.isInteger(holder.pid) ? holder : null;
+    return await readJson<Holder>(file, lockFile);
   } catch {
     return null;
   }
 }
+
+const lockFile = object<Holder>({ pid: whole(1, 2 ** 31 - 1), host: anyText, since: anyText });
 
 /** A process of another machine cannot be asked, so it counts as alive. */
 function isAlive({ pid, host }: Holder): boolean {

@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { OptionError, WgradError } from "../errors.ts";
 import { close, hasF16, init, setMatmulPrecision } from "../index.ts";
 import { runAblation } from "./ablation.ts";
-import { readJson } from "./atomic.ts";
+import { readJson } from "./json.ts";
 import { augmentNone } from "./augment.ts";
 import type { Metrics } from "./evaluate.ts";
 import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
@@ -20,6 +20,7 @@ import { trainKits, goesOn, type RunRequest } from "./pipeline.ts";
 import { presetOptions, presets } from "./presets.ts";
 import type { ProgressMode } from "./progress.ts";
 import { freeFolder, loadFacts, type RunFacts } from "./run.ts";
+import { metricsFile } from "./runFiles.ts";
 import { parseStages } from "./stages.ts";
 import { removeLeftovers } from "./temporary.ts";
 
@@ -336,7 +337,7 @@ async function isFinished(folder: string): Promise<boolean> {
 }
 
 function loadMetrics(folder: string): Promise<Metrics> {
-  return readJson<Metrics>(join(folder, "metrics.json"), "run it again with --overwrite");
+  return readJson<Metrics>(join(folder, "metrics.json"), metricsFile, "run it again with --overwrite");
 }
 
 /** The literal reading of equation 6 ends training early; who chose it should know. */

@@ -4,10 +4,9 @@ import { createReadStream } from "node:fs";
 import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { open } from "node:fs/promises";
 import { DataError } from "../errors.ts";
 import type { Orientation } from "./geometry.ts";
-import { claimedBytes, readHeader } from "./nifti_header.ts";
+import { claimedBytes, openFile, readHeader } from "./nifti_header.ts";
 import type { Datatype, NiftiHeader } from "./nifti_header.ts";
 import { planesPerTile, tileToAxial } from "./transpose.ts";
 
@@ -33,6 +32,8 @@ export interface LabelImage {
 
 const AIR = -1024;
 const CHUNK = 1 << 18;
+/** What gzip says of its length is believed below this, and beyond it of data that shrank no more than so many times. */
+const BELIEVED = { bytes: 2 ** 30, ratio: 100 };
 
 /**
  * Reads a CT volume as axial slices. `orientation` overrides axes and flips. Returns [S, H, W] int16, S to inferior,
@@ -42,7 +43,7 @@ const CHUNK = 1 << 18;
 export async function readImage(path: string, orientation?: Orientation): Promise<ImageVolume> {
   const header = await readHeader(path, orientation);
   await checkSize(header);
-  const data = new Int16Array(voxelCount(header));
+  const data = allocated(Int16Array, header);
   let nonFinite = 0;
   await readVoxels(header, data, (values, tile, at) => {
     const { slope, inter } = header;
@@ -66,7 +67,7 @@ export async function readImage(path: string, orientation?: Orientation): Promis
 export async function readLabels(path: string, orientation?: Orientation): Promise<LabelImage> {
   const header = await readHeader(path, orientation);
   await checkSize(header);
-  const data = new Uint8Array(voxelCount(header));
+  const data = allocated(Uint8Array, header);
   const counts = new Float64Array(256);
   await readVoxels(header, data, (values, tile, at) => {
     const { slope, inter } = header;
@@ -87,6 +88,18 @@ export async function readLabels(path: string, orientation?: Orientation): Promi
   return { header, data, counts };
 }
 
+/** Memory for all voxels. */
+function allocated<T>(type: new (length: number) => T, header: NiftiHeader): T {
+  try {
+    return new type(voxelCount(header));
+  } catch (error) {
+    throw new DataError(
+      `${header.path}: there must be memory for ${voxelCount(header)} voxels, found too little; cut the volume or close other programs`,
+      { cause: error },
+    );
+  }
+}
+
 function notALabel(header: NiftiHeader, value: number): DataError {
   return new DataError(
     `${header.path}: labels must be whole numbers from 0 to 255, found ${value}; is this an image instead of a segmentation?`,
@@ -105,8 +118,9 @@ async function checkSize(header: NiftiHeader): Promise<void> {
     return;
   }
   const recorded = await gzipLength(header.path, header.fileBytes);
-  if (recorded === claimed % 2 ** 32) return;
-  // Cut short, a wrong header, or several gzip members in one file (only the last is recorded): counting tells.
+  if (recorded === claimed && (claimed < BELIEVED.bytes || claimed < BELIEVED.ratio * header.fileBytes)) return;
+  // Cut short, a wrong header, several gzip members in one file (only the last is recorded), 4 GiB or more (of which 32
+  // bits are recorded), or next to nothing for what is claimed: counting tells, before memory is taken.
   let bytes = 0;
   await unpack(header, (chunk) => void (bytes += chunk.length));
   if (bytes !== claimed) throw sizeError(header, bytes);
@@ -120,7 +134,7 @@ function sizeError(header: NiftiHeader, bytes: number): DataError {
 }
 
 async function gzipLength(path: string, fileBytes: number): Promise<number> {
-  const file = await open(path);
+  const file = await openFile(path);
   try {
     const { buffer } = await file.read(Buffer.alloc(4), 0, 4, Math.max(0, fileBytes - 4));
     return buffer.readUInt32LE(0);

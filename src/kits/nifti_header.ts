@@ -1,5 +1,5 @@
 // The first bytes of a NIfTI-1 file: what its voxels are, where they lie, and whether the file can hold them.
-import { open, stat } from "node:fs/promises";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
 import { readHeader as parse } from "nifti-reader-js";
 import { DataError } from "../errors.ts";
@@ -62,11 +62,9 @@ export function claimedBytes(header: NiftiHeader): number {
 }
 
 async function firstBytes(path: string): Promise<{ bytes: Uint8Array; gzip: boolean; fileBytes: number }> {
-  const info = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new DataError(`${path}: cannot be opened (${error.code ?? error.message}); check the path`);
-  });
+  const info = await stat(path).catch((error: unknown) => cannotOpen(path, error));
   if (!info.isFile()) throw new DataError(`${path}: must be a file, found a folder`);
-  const file = await open(path);
+  const file = await openFile(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(65536), 0, 65536, 0);
     const start = buffer.subarray(0, bytesRead);
@@ -81,6 +79,16 @@ async function firstBytes(path: string): Promise<{ bytes: Uint8Array; gzip: bool
   } finally {
     await file.close();
   }
+}
+
+/** Opens a file for reading. Throws DataError naming it. */
+export function openFile(path: string): Promise<FileHandle> {
+  return open(path).catch((error: unknown) => cannotOpen(path, error));
+}
+
+function cannotOpen(path: string, error: unknown): never {
+  const { code, message } = error as NodeJS.ErrnoException;
+  throw new DataError(`${path}: cannot be opened (${code ?? message}); check the path`, { cause: error });
 }
 
 /** The first bytes of a gzip file; the stream is expected to stop in the middle. */
@@ -161,6 +169,10 @@ function parseRaw(path: string, bytes: Uint8Array<ArrayBuffer>): RawHeader {
   if (nifti2) throw new DataError(`${path}: is a NIfTI-2 file; save it as NIfTI-1`);
   if (magic === "ni1") throw new DataError(`${path}: is the header of a .hdr/.img pair; save it as one .nii.gz file`);
   if (magic !== "n+1") throw new DataError(`${path}: is not a NIfTI file (no "n+1" mark); check the download`);
+  const view = new DataView(bytes.buffer);
+  // Asked here already: what begins in another way may be unpacked by the parser as gzip, of any size.
+  if (![true, false].some((little) => view.getInt32(0, little) === HEADER_BYTES))
+    throw new DataError(`${path}: the NIfTI header must begin with its size, 348; download the file again`);
   try {
     return parse(bytes.buffer);
   } catch (error) {

@@ -1,6 +1,7 @@
 // The settings of a run as plain data, and the rules that each must keep. Named sets of them are in presets.ts.
 
 import { OptionError } from "../errors.ts";
+import { amount, flag, listOf, oneOf, real, shown, that, whole, type Check } from "../structure.ts";
 import type { AugmentOptions } from "./augment.ts";
 
 /** The networks of the cascade in running order. */
@@ -139,27 +140,10 @@ export interface RunOptions {
   tumor: FineOptions;
 }
 
-type Rule = (value: unknown) => string | null;
-
-const whole =
-  (low: number, high: number): Rule =>
-  (v) =>
-    Number.isInteger(v) && (v as number) >= low && (v as number) <= high
-      ? null
-      : `a whole number from ${low} to ${high}`;
-const real =
-  (low: number, high: number): Rule =>
-  (v) =>
-    typeof v === "number" && v >= low && v <= high ? null : `from ${low} to ${high}`;
-const oneOf =
-  (...allowed: readonly string[]): Rule =>
-  (v) =>
-    allowed.includes(v as string) ? null : `one of ${allowed.join(", ")}`;
-const flag: Rule = (v) => (typeof v === "boolean" ? null : "true or false");
 const share = real(0, 1);
 
 /** What each setting must be, by its last name; the same name means the same everywhere. */
-const rules: Readonly<Record<string, Rule>> = {
+const rules: Readonly<Record<string, Check>> = {
   size: whole(16, 1024),
   sourceSize: whole(16, 1024),
   channels: whole(1, 16),
@@ -174,8 +158,10 @@ const rules: Readonly<Record<string, Rule>> = {
   schedule: oneOf("step", "cosine", "restarts", "constant"),
   gamma: real(1e-3, 1),
   restartEvery: whole(1, 100_000),
-  slicesPerEpoch: (v) =>
-    v === "all" || v === "organ" ? null : whole(1, 10_000_000)(v) && "all, organ or a number above 0",
+  slicesPerEpoch: that(
+    "all, organ or a number above 0",
+    (v) => v === "all" || v === "organ" || whole(1, 10_000_000)(v) === null,
+  ),
   foreground: share,
   validationSlices: whole(0, 10_000_000),
   precision: oneOf("f32", "f16"),
@@ -203,6 +189,7 @@ const rules: Readonly<Record<string, Rule>> = {
   neighbours: whole(0, 1000),
   minArea: share,
   jitter: real(0, 0.5),
+  fractions: listOf(amount, 3),
   overfit: flag,
   splitSeed: whole(0, 0xffffffff),
   seed: whole(0, 0xffffffff),
@@ -214,6 +201,11 @@ const rules: Readonly<Record<string, Rule>> = {
 /** Settings that are checked where they are used. */
 const elsewhere = new Set(["fractions", "augment"]);
 
+/** What a setting of this name must be, wherever it stands; undefined for those of augmentation. */
+export function settingRule(name: string): Check | undefined {
+  return Object.hasOwn(rules, name) ? rules[name] : undefined;
+}
+
 /** Throws OptionError naming the first setting out of its range. */
 export function checkOptions(options: RunOptions): void {
   for (const [path, value] of settingsOf(options)) checkSetting(path, value);
@@ -221,8 +213,8 @@ export function checkOptions(options: RunOptions): void {
 }
 
 function checkSetting(path: string, value: unknown): void {
-  const expected = rules[path.split(".").at(-1)!]?.(value);
-  if (expected) throw new OptionError(`${path} must be ${expected}, got ${String(value)}`);
+  const fault = settingRule(path.split(".").at(-1)!)?.(value);
+  if (fault) throw new OptionError(`${path} must be ${fault.must}, got ${shown(value)}`);
 }
 
 function checkSize(name: StageName, options: CoarseOptions | FineOptions): void {

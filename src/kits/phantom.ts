@@ -4,7 +4,9 @@ import { writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { OptionError } from "../errors.ts";
 import { Rng } from "../random.ts";
-import { readJson, replaceFolder, writeJsonAtomic } from "./atomic.ts";
+import { plain } from "../structure.ts";
+import { replaceFolder, writeJsonAtomic } from "./atomic.ts";
+import { readJson } from "./json.ts";
 import { kitsGeometry } from "./geometry.ts";
 import type { Geometry, Triple } from "./geometry.ts";
 import { writeNifti } from "./nifti_write.ts";
@@ -88,7 +90,7 @@ export async function ensurePhantom(folder: string, options: Partial<PhantomOpti
     );
   }
   const wanted = { synthetic: true, version: 1, ...all };
-  const found = existsSync(mark) ? await readJson(mark).catch(() => null) : null;
+  const found = existsSync(mark) ? await readJson(mark, plain(3)).catch(() => null) : null;
   if (JSON.stringify(found) !== JSON.stringify(wanted)) await writePhantom(folder, all);
   return folder;
 }

@@ -8,10 +8,11 @@ import { existsSync } from "node:fs";
 import { mkdir, open, readdir, stat, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { encode } from "fast-png";
 import { DataError, OptionError } from "../errors.ts";
-import { readJson, replaceFolder } from "./atomic.ts";
-import type { CacheIndex, CachedCase } from "./cache.ts";
+import { replaceFolder } from "./atomic.ts";
+import { hasSlices, readCacheIndex, type CacheIndex, type CachedCase } from "./cacheIndex.ts";
 import type { CaseFiles, Dataset } from "./datasets/dataset.ts";
 import { checkLabelValues, checkPair } from "./datasets/open.ts";
 import { sliceResizer } from "./downsample.ts";
@@ -56,7 +57,7 @@ export async function preprocess(
   const total = dataset.cases.length;
   const key = await cacheKey(dataset, all);
   await removeLeftovers(dirname(resolve(folder)));
-  const found = await usableIndex(folder, key);
+  const found = await usableIndex(dataset, folder, key);
   if (found) {
     progress({ done: total, total, id: found.cases.at(-1)!.id, reused: true });
     return found;
@@ -101,22 +102,22 @@ async function cacheKey(dataset: Dataset, options: PreprocessOptions): Promise<s
   return hash.digest("hex");
 }
 
-/** The index in `folder` if it has this key and its files have the right size; else null. */
-async function usableIndex(folder: string, key: string): Promise<CacheIndex | null> {
-  const path = join(folder, "index.json");
-  if (!existsSync(path)) {
-    if (existsSync(folder) && !(await isCache(folder))) throw notACache(folder);
-    return null;
-  }
-  const index = await readJson<CacheIndex>(path).catch(() => null);
-  if (index?.kind !== "wgrad slice cache") {
+/** The index in `folder` if it has this key, is of these data, and its files have the right size; else null. */
+async function usableIndex(dataset: Dataset, folder: string, key: string): Promise<CacheIndex | null> {
+  if (!existsSync(folder)) return null;
+  const index = await readCacheIndex(folder).catch(() => null);
+  if (!index) {
     if (await isCache(folder)) return null;
     throw notACache(folder);
   }
-  if (index.key !== key) return null;
-  const bytes = index.slices * index.size * index.size;
-  const sizes = await Promise.all(["images.u8", "labels.u8"].map((name) => stat(join(folder, name)).catch(() => null)));
-  return sizes.every((info) => info?.size === bytes) ? index : null;
+  const same = index.key === key && isOf(dataset, index);
+  return same && (await hasSlices(folder, index)) ? index : null;
+}
+
+/** True if an index says of the data what they say themselves: no path is taken from a file alone. */
+function isOf({ cases, ...dataset }: Dataset, index: CacheIndex): boolean {
+  const files = index.cases.map(({ id, image, label }): CaseFiles => ({ id, image, label }));
+  return isDeepStrictEqual(files, cases) && isDeepStrictEqual(index.dataset, factsOf(dataset));
 }
 
 /** The folder will be replaced, so it must be empty or an older cache. */
@@ -228,6 +229,11 @@ function geometryOf(geometry: Geometry): Geometry {
   return { dims, affine, affineSource, sformCode, qformCode, axes, flips, shape, spacing };
 }
 
+function factsOf({ spec, synthetic, root }: Omit<Dataset, "cases">): CacheIndex["dataset"] {
+  const { name, title, labels, regions, license } = spec;
+  return { name, title, labels: [...labels], regions, license, synthetic, root };
+}
+
 function describe(
   dataset: Dataset,
   options: PreprocessOptions,
@@ -235,9 +241,7 @@ function describe(
   cases: CachedCase[],
   slices: number,
 ): CacheIndex {
-  const { spec, synthetic } = dataset;
   if (slices === 0) throw new DataError(`${dataset.root}: no slices were found`);
-  const { name, title, labels, regions, license } = spec;
   const resampling = {
     image: "clipped to the window, bilinear with antialiasing (triangle filter widened when shrinking), rounded",
     label: "label with the largest covered area, the higher one on a tie",
@@ -246,7 +250,7 @@ function describe(
     kind: "wgrad slice cache",
     version: VERSION,
     key,
-    dataset: { name, title, labels: [...labels], regions, license, synthetic, root: dataset.root },
+    dataset: factsOf(dataset),
     options,
     resampling,
     size: options.size,

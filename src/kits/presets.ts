@@ -190,7 +190,7 @@ export const presets: Readonly<Record<string, Preset>> = {
 
 /** The settings of a preset. Throws OptionError for an unknown name. */
 export function presetOptions(name: string): RunOptions {
-  const preset = presets[name];
+  const preset = Object.hasOwn(presets, name) ? presets[name] : undefined;
   if (!preset) throw new OptionError(`--preset must be one of ${Object.keys(presets).join(", ")}; got ${name}`);
   return structuredClone(preset.options);
 }

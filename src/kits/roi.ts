@@ -3,7 +3,9 @@
 
 import { DataError, OptionError, ShapeError } from "../errors.ts";
 import type { Rng } from "../random.ts";
-import { readJson, writeJsonAtomic } from "./atomic.ts";
+import { amount, count, fileName, listOf, nullable, number, object, oneOf, recordOf, that } from "../structure.ts";
+import { writeJsonAtomic } from "./atomic.ts";
+import { readJson } from "./json.ts";
 import { connectedComponents } from "./postprocess.ts";
 
 /**
@@ -205,32 +207,27 @@ export async function saveRois(path: string, { margin, neighbours, cases }: Rois
 /**
  * Reads rois.json. `cases`: the cases whose regions are needed, with their numbers of slices (those of a CacheIndex
  * fit); further cases in the file are left alone. Throws DataError naming the file and the case if one is missing, has
- * another number of slices, or holds anything else than regions.
+ * another number of slices, or if there is anything else than regions.
  */
 export async function loadRois(
   path: string,
   cases: readonly { id: string; slices: number }[],
   fix = "run the stage that makes it again",
 ): Promise<RoisFile> {
-  const file = await readJson<RoisFile>(path, fix);
-  if (typeof file?.cases !== "object" || file.cases === null) {
-    throw new DataError(`${path}: the file must hold regions by case, found no cases; ${fix}`);
-  }
+  const file = await readJson<RoisFile>(path, roisFile, fix);
   for (const { id, slices } of cases) {
-    const rois = file.cases[id];
-    const found = Array.isArray(rois) ? `${rois.length}` : "none";
-    if (!Array.isArray(rois) || rois.length !== slices) {
+    const found = Object.hasOwn(file.cases, id) ? file.cases[id].length : "none";
+    if (found !== slices) {
       throw new DataError(`${path}: ${id} must have ${slices} regions, one per slice, found ${found}; ${fix}`);
-    }
-    const bad = rois.findIndex((roi) => roi !== null && !isSliceRoi(roi));
-    if (bad >= 0) {
-      const text = JSON.stringify(rois[bad]);
-      throw new DataError(`${path}: ${id} slice ${bad} must be { y, x, side, source } or null, found ${text}; ${fix}`);
     }
   }
   return file;
 }
 
-function isSliceRoi(roi: SliceRoi): boolean {
-  return [roi.y, roi.x, roi.side].every(Number.isFinite) && roi.side > 0 && SOURCES.includes(roi.source);
-}
+const side = that("a number above 0", (v) => Number.isFinite(v) && (v as number) > 0);
+const sliceRoi = object<SliceRoi>({ y: number, x: number, side, source: oneOf(...SOURCES) });
+const roisFile = object<RoisFile>({
+  margin: amount,
+  neighbours: count,
+  cases: recordOf(listOf(nullable(sliceRoi)), fileName),
+});

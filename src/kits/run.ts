@@ -1,15 +1,17 @@
 // The run folder: run.json says what was run and whether it finished, log.jsonl grows by a line per epoch.
 
 import { existsSync } from "node:fs";
-import { mkdir, open, readFile, rm } from "node:fs/promises";
+import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
-import { readJson, writeError, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
-import type { CacheIndex } from "./cache.ts";
+import { writeError, writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
+import { parseJson, readJson, readText } from "./json.ts";
+import type { CacheIndex } from "./cacheIndex.ts";
 import type { RunOptions } from "./options.ts";
+import { epochLine, factsFile } from "./runFiles.ts";
 import type { Split } from "./split.ts";
 import type { StageName } from "./stages.ts";
-import type { TrainResult } from "./train.ts";
+import type { EpochLog, TrainResult } from "./train.ts";
 
 /** run.json. `status` is "finished" only when every file of the run is complete, "partial" while networks are to be trained. */
 export interface RunFacts {
@@ -90,9 +92,9 @@ export async function openRunFolder(folder: string, overwrite: boolean): Promise
   await mkdir(join(folder, "checkpoints"), { recursive: true });
 }
 
-/** The facts of the run in a folder. Throws DataError if there is none. */
+/** The facts of the run in a folder. Throws DataError if there is none, or one that is damaged. */
 export async function loadFacts(folder: string): Promise<RunFacts> {
-  return readJson<RunFacts>(join(folder, "run.json"), "run all stages there first");
+  return readJson<RunFacts>(join(folder, "run.json"), factsFile, "run all stages there first");
 }
 
 export async function saveFacts(folder: string, facts: RunFacts): Promise<void> {
@@ -117,7 +119,7 @@ export async function logLine(folder: string, line: object): Promise<void> {
 export async function trimLog(folder: string, stage: string, epochs: number): Promise<void> {
   const path = join(folder, "log.jsonl");
   if (!existsSync(path)) return;
-  const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
+  const lines = (await readText(path, "delete it", false)).split("\n").filter((line) => line !== "");
   const kept = lines.filter((line) => {
     const entry = parsed(line);
     return entry !== null && (entry.stage !== stage || entry.epoch <= epochs);
@@ -125,9 +127,9 @@ export async function trimLog(folder: string, stage: string, epochs: number): Pr
   await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(""));
 }
 
-function parsed(line: string): { stage: string; epoch: number } | null {
+function parsed(line: string): EpochLog | null {
   try {
-    return JSON.parse(line) as { stage: string; epoch: number };
+    return parseJson<EpochLog>(line, epochLine, "log.jsonl", "delete that line");
   } catch {
     return null;
   }

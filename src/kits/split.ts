@@ -2,7 +2,10 @@
 // never lie on two sides.
 import { OptionError } from "../errors.ts";
 import { Rng } from "../random.ts";
-import { readJson, writeJsonAtomic } from "./atomic.ts";
+import { shorten } from "../structure.ts";
+import { writeJsonAtomic } from "./atomic.ts";
+import { readJson } from "./json.ts";
+import { splitFile } from "./runFiles.ts";
 
 /** splits.json. */
 export interface Split {
@@ -54,22 +57,31 @@ export async function saveSplit(path: string, split: Split): Promise<void> {
 }
 
 /**
- * Reads splits.json and checks it against the cases at hand. Throws DataError if it is unreadable, OptionError if it
- * names cases that are not there, or if a case is in two parts of a split that is not flagged `overfit`.
+ * Reads splits.json and checks it against the cases at hand. Throws DataError if it is unreadable or damaged, OptionError
+ * if it names cases that are not there, or if a case is in two parts of a split that is not flagged `overfit`, or not in
+ * all parts of one that is.
  */
 export async function loadSplit(path: string, ids: readonly string[]): Promise<Split> {
-  const split = await readJson<Split>(path, "delete it to split again");
+  const split = await readJson<Split>(path, splitFile, "delete it to split again");
   const known = new Set(ids);
   const named = [...split.train, ...split.val, ...split.test];
   const missing = named.filter((id) => !known.has(id));
   if (missing.length > 0) {
     throw new OptionError(
-      `${path}: every case must be in the data, not found: ${missing.slice(0, 5).join(", ")}; use the same --data or delete it`,
+      `${path}: every case must be in the data, not found: ${missing
+        .slice(0, 5)
+        .map((id) => shorten(id))
+        .join(", ")}; use the same --data or delete it`,
     );
   }
   if (!split.overfit && new Set(named).size !== named.length) {
     throw new OptionError(`${path}: a case must be in one part only, found one in two; delete it to split again`);
   }
+  const alike = [split.val, split.test].every((part) => [...part].sort().join() === [...split.train].sort().join());
+  if (split.overfit && !alike)
+    throw new OptionError(`${path}: the parts of an overfit split must be the same cases; delete it to split again`);
+  if (split.train.length === 0 || split.test.length === 0)
+    throw new OptionError(`${path}: there must be cases to train and to test with; delete it to split again`);
   return split;
 }
 

@@ -5,8 +5,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { amount, count, listOf, nullable, number, object, recordOf, text } from "../structure.ts";
 import { loadRngState, loadStateDict, rngState, stateDict, type Model, type StateDict } from "../nn/index.ts";
 import type { Optimizer } from "../nn/optim.ts";
+import { parseJson } from "./json.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpointFile.ts";
 import type { Descent } from "./descent.ts";
 
@@ -150,7 +152,23 @@ const digits = (n: number, count: number): string => String(n).padStart(count, "
 async function readState(path: string): Promise<TrainingState> {
   const { tensors, metadata } = await loadCheckpoint(path);
   if (metadata.state === undefined) throw new DataError(`${path}: it holds no training state`);
-  const { numbers, position, job } = JSON.parse(metadata.state) as Pick<TrainingState, "position" | "job"> &
-    Pick<NetworkState, "numbers">;
+  const { numbers, position, job } = parseJson<StateText>(metadata.state, stateText, path, "train again");
   return { network: { tensors, numbers }, position, job };
 }
+
+/** What of a state is not tensors, as the file's metadata have it. */
+type StateText = Pick<TrainingState, "position" | "job"> & Pick<NetworkState, "numbers">;
+
+const position = object<TrainingPosition>({
+  epoch: count,
+  step: count,
+  best: nullable(object<NonNullable<TrainingPosition["best"]>>({ epoch: count, validationLoss: number })),
+  names: listOf(text),
+  sums: listOf(number),
+  skipped: listOf(count),
+  notTaken: count,
+  seconds: amount,
+  epochSeconds: amount,
+});
+
+const stateText = object<StateText>({ numbers: recordOf(number), position, job: text });

@@ -4,6 +4,7 @@
 
 import { DataError, OptionError } from "../errors.ts";
 import { sizeOf, type Shape } from "../shape.ts";
+import { isRecord, shorten, shown } from "../structure.ts";
 import type { Dtype } from "../tensor.ts";
 import type { HostTensor, StateDict } from "./module.ts";
 
@@ -59,7 +60,7 @@ export function encodeSafetensors(
  */
 export function decodeSafetensors(bytes: Uint8Array, file = "safetensors data"): Checkpoint {
   const fail = (fault: string): never => {
-    throw new DataError(`${file}: ${fault}`);
+    throw new DataError(`${file}: ${shorten(fault, 300)}`); // names are as long as the file says
   };
   const { header, start } = readHeader(bytes, fail);
   const metadata = checkMetadata(header.__metadata__ ?? {}, fail);
@@ -93,10 +94,6 @@ function readHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unk
   return { header, start: 8 + length };
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function checkMetadata(value: unknown, fail: Fail): Record<string, string> {
   if (!isRecord(value) || !Object.values(value).every((v) => typeof v === "string"))
     return fail("__metadata__ must hold strings only");
@@ -106,14 +103,14 @@ function checkMetadata(value: unknown, fail: Fail): Record<string, string> {
 function checkEntry(name: string, value: unknown, fail: Fail): Entry {
   if (!isRecord(value)) return fail(`the header entry of ${name} must be an object`);
   const { dtype, shape, data_offsets: offsets } = value;
-  const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
+  const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0 && !Object.is(n, -0);
   if (typeof dtype !== "string" || !Object.hasOwn(WIDTHS, dtype)) {
-    return fail(`${name} has dtype ${String(dtype)}; readable are ${Object.keys(WIDTHS).join(", ")}`);
+    return fail(`${name} has dtype ${shown(dtype)}; readable are ${Object.keys(WIDTHS).join(", ")}`);
   }
   if (!Array.isArray(shape) || !shape.every(isCount))
-    return fail(`${name} must have a shape of whole numbers, got ${JSON.stringify(shape)}`);
+    return fail(`${name} must have a shape of whole numbers, got ${shown(shape)}`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
-    return fail(`${name} must have two data_offsets, got ${JSON.stringify(offsets)}`);
+    return fail(`${name} must have two data_offsets, got ${shown(offsets)}`);
   }
   const entry = {
     dtype: dtype as StoredType,

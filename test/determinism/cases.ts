@@ -5,6 +5,7 @@ import * as w from "../../src/index.ts";
 import { Rng, type Tensor } from "../../src/index.ts";
 import { augmentDefaults } from "../../src/kits/augment.ts";
 import { GpuSlices } from "../../src/kits/batch.ts";
+import { noteNonfinite } from "../../src/nn/nonfinite.ts";
 import { array, sizeOf } from "../reference/array.ts";
 import { classTargets, upload } from "../check.ts";
 
@@ -195,6 +196,17 @@ const optimisers: Record<string, Case> = {
   }),
 };
 
+/** A flag for infinities and NaN in gradients. */
+const nonfinite: Case = () => {
+  const values = numbers([300], "gradients");
+  return () => {
+    const found = [0, 1].map(() => w.hostTensor([1], "u32", () => new Uint32Array(1)));
+    noteNonfinite([values, w.full([2], 1)], found[0]);
+    noteNonfinite([w.log(w.neg(w.square(values)))], found[1]);
+    return found;
+  };
+};
+
 /** Two augmented slices of bytes, as the kidney networks are fed. */
 const slices: Case = () => {
   const size = 12;
@@ -231,6 +243,7 @@ export const cases: Record<string, Case> = {
   ...norms,
   ...losses,
   ...optimisers,
+  "values that are not finite": nonfinite,
   "slices of bytes": slices,
   "what an adapter can do": ceiling,
 };

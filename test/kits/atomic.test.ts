@@ -3,8 +3,12 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { DataError } from "../../src/errors.ts";
-import { readJson, replaceFolder, writeFileAtomic, writeJsonAtomic } from "../../src/kits/atomic.ts";
+import { replaceFolder, writeFileAtomic, writeJsonAtomic } from "../../src/kits/atomic.ts";
+import { readJson } from "../../src/kits/json.ts";
 import { logLine } from "../../src/kits/run.ts";
+import { plain } from "../../src/structure.ts";
+
+const anything = plain(9);
 
 /** What reaches the disk and which names change, in order. */
 const events: string[] = [];
@@ -104,19 +108,19 @@ describe("JSON", () => {
   it("goes and comes back; NaN becomes null", async () => {
     const path = join(folder, "value.json");
     await writeJsonAtomic(path, { dice: NaN, id: "case_00000", list: [1, 2] });
-    expect(await readJson(path)).toEqual({ dice: null, id: "case_00000", list: [1, 2] });
+    expect(await readJson(path, anything)).toEqual({ dice: null, id: "case_00000", list: [1, 2] });
     expect((await readFile(path, "utf8")).endsWith("}\n")).toBe(true);
   });
 
   it("reads files that an editor began with a byte order mark", async () => {
     const path = join(folder, "bom.json");
     await writeFile(path, '\uFEFF{"a":1}');
-    expect(await readJson(path)).toEqual({ a: 1 });
+    expect(await readJson(path, anything)).toEqual({ a: 1 });
   });
 
   it("says which file is missing, and the fix", async () => {
     const path = join(folder, "none.json");
-    const failed = readJson(path, "run npm run train:kits first");
+    const failed = readJson(path, anything, "run npm run train:kits first");
     await expect(failed).rejects.toThrow(DataError);
     await expect(failed).rejects.toThrow(
       `${path}: the file must be readable, found no such file or folder (ENOENT); run npm run train:kits first`,
@@ -126,9 +130,9 @@ describe("JSON", () => {
   it("says which file is damaged or empty", async () => {
     const path = join(folder, "half.json");
     await writeFile(path, '{"step": 12, "lo');
-    await expect(readJson(path)).rejects.toThrow(`${path}: the file must hold valid JSON, found`);
+    await expect(readJson(path, anything)).rejects.toThrow(`${path}: the file must hold valid JSON, found`);
     await writeFile(path, "");
-    await expect(readJson(path)).rejects.toThrow(
+    await expect(readJson(path, anything)).rejects.toThrow(
       `${path}: the file must hold valid JSON, found an empty file; make it again`,
     );
   });

@@ -252,7 +252,7 @@ describe("one file that asks for nothing", () => {
         const ablation = JSON.parse(readFileSync(path, "utf8")) as Ablation;
         Object.assign(ablation.rows[0], { name: evil, title: evil });
         writeFileSync(path, JSON.stringify({ ...ablation, notes: [evil] }));
-        log(folder, { ...epochLog(evil, 1, 1, 4, true, new Rng(1)), warnings: [evil] });
+        log(folder, { ...epochLog("kidney", 1, 1, 4, true, new Rng(1)), warnings: [evil] });
       },
     );
     expect(text).not.toMatch(/<script|<img src=x/);
@@ -305,8 +305,8 @@ describe("files that are not there", () => {
       const metrics = JSON.parse(readFileSync(path, "utf8")) as Metrics;
       for (const of of [metrics.mean, ...metrics.cases]) {
         for (const region of regionNames) {
-          const { dice, jaccard, reference, referenceMl, predictionMl } = of[region] as RegionScore;
-          Object.assign(of, { [region]: { dice, jaccard, reference, referenceMl, predictionMl } });
+          const { surfaceDice: _, hd95: __, asd: ___, ...rest } = of[region] as RegionScore;
+          Object.assign(of, { [region]: rest });
         }
       }
       writeFileSync(path, JSON.stringify({ ...metrics, tolerances: null }));
@@ -348,7 +348,7 @@ describe("log.jsonl", () => {
   test("a last line cut short by a killed run is left out; another broken line is named", async () => {
     expect(await losses(`${line(1, 9)}\n{"stage": "kid`)).toEqual([9]);
     await expect(losses(`${line(1, 9)}\nnot json\n${line(2, 8)}\n`)).rejects.toThrow(
-      /log\.jsonl: every line must be JSON, found .* in line 2; delete that line/,
+      /log\.jsonl, line 2: the file must hold valid JSON, found .*; delete that line/,
     );
   });
 });

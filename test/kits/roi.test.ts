@@ -192,12 +192,19 @@ describe("rois.json", () => {
       `${path}: case_00000 must have 4 regions, one per slice, found 3; run the stage that makes it again`,
     );
     await expect(load("case_00007", 4)).rejects.toThrow("case_00007 must have 4 regions, one per slice, found none");
-    for (const bad of ['{"y":0,"x":0,"side":0,"source":"full"}', '{"y":0,"x":0,"side":1,"source":"else"}', "3"]) {
+    for (const [bad, fault] of [
+      ['{"y":0,"x":0,"side":0,"source":"full"}', ".side must be a number above 0, found 0"],
+      [
+        '{"y":0,"x":0,"side":1,"source":"else"}',
+        ".source must be one of slice, neighbours, case, kidney, full, found else",
+      ],
+      ["3", " must be an object, found 3"],
+    ]) {
       writeFileSync(path, `{"margin":0,"neighbours":2,"cases":{"a":[null,${bad}]}}`);
-      await expect(load("a", 2)).rejects.toThrow(`a slice 1 must be { y, x, side, source } or null, found ${bad}`);
+      await expect(load("a", 2)).rejects.toThrow(`rois.json: cases.a[1]${fault}; run the stage that makes it again`);
     }
     writeFileSync(path, "null");
-    await expect(load("a", 2)).rejects.toThrow("must hold regions by case, found no cases");
+    await expect(load("a", 2)).rejects.toThrow("rois.json: it must be an object, found null");
     await expect(loadRois(join(folder, "no.json"), [])).rejects.toThrow("run the stage that makes it again");
   });
 });

@@ -142,7 +142,7 @@ async function caseFolders(folder: string): Promise<string[]> {
 async function labelledCaseNames(folder: string, caseIds: readonly string[]): Promise<Set<string>> {
   let first = new Set<string>();
   for (const id of caseIds) {
-    const names = new Set(await readdir(join(folder, id)));
+    const names = new Set(await readdir(join(folder, id)).catch(() => [])); // a link may lead to no folder
     if ([...names].some((name) => /seg.*\.nii(\.gz)?$/.test(name))) return names;
     if (first.size === 0) first = names;
   }

@@ -1,13 +1,14 @@
 // The files of a run folder as the report reads them. Only run.json and metrics.json must be there.
 
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { DataError } from "../../errors.ts";
+import type { Check } from "../../structure.ts";
 import type { Ablation } from "../ablation.ts";
-import { readJson } from "../atomic.ts";
+import { parseJson, readJson, readText } from "../json.ts";
 import type { Metrics } from "../evaluate.ts";
 import type { RunFacts } from "../run.ts";
+import { ablationFile, epochLine, metricsFile, shownFactsFile, splitFile } from "../runFiles.ts";
 import type { Split } from "../split.ts";
 import { fineStages } from "../stages.ts";
 import type { EpochLog } from "../train.ts";
@@ -38,9 +39,9 @@ export function confidenceFolder(folder: string, stage: string): string {
 export async function readRun(folder: string): Promise<RunFiles> {
   const again = "run the stage that writes it again";
   const at = (...path: string[]): string => join(folder, ...path);
-  const optional = async <T>(...path: string[]): Promise<T | undefined> =>
-    existsSync(at(...path)) ? readJson<T>(at(...path), again) : undefined;
-  const facts = await readJson<RunFacts>(at("run.json"), "it is written when a run starts");
+  const optional = async <T>(path: string, check: Check): Promise<T | undefined> =>
+    existsSync(at(path)) ? readJson<T>(at(path), check, again) : undefined;
+  const facts = await readJson<RunFacts>(at("run.json"), shownFactsFile, "it is written when a run starts");
   const log = await readLog(at("log.jsonl"));
   const fine = fineStages.some(({ name }) => log.has(name) || existsSync(at("stages", name)));
   const model = fine ? "cascade" : log.has("region") ? "region network" : "coarse network";
@@ -51,11 +52,12 @@ export async function readRun(folder: string): Promise<RunFiles> {
   }
   return {
     facts,
-    split: (await optional<Split>("splits.json")) ?? facts.split,
+    split: (await optional<Split>("splits.json", splitFile)) ?? facts.split,
     log,
-    metrics: await readJson<Metrics>(at("metrics.json"), "run the evaluation again"),
-    coarse: model === "coarse network" ? undefined : await optional("stages", "coarse", "metrics.json"),
-    ablation: await optional("ablation.json"),
+    metrics: await readJson<Metrics>(at("metrics.json"), metricsFile, "run the evaluation again"),
+    coarse:
+      model === "coarse network" ? undefined : await optional(join("stages", "coarse", "metrics.json"), metricsFile),
+    ablation: await optional("ablation.json", ablationFile),
     model,
     confidence,
   };
@@ -68,7 +70,7 @@ export async function readRun(folder: string): Promise<RunFiles> {
 async function readLog(path: string): Promise<Map<string, EpochLog[]>> {
   const stages = new Map<string, EpochLog[]>();
   if (!existsSync(path)) return stages;
-  const texts = (await readFile(path, "utf8")).split("\n").filter((text) => text.trim() !== "");
+  const texts = (await readText(path, "delete it", false)).split("\n").filter((text) => text.trim() !== "");
   texts.forEach((text, i) => {
     const line = parseLine(text, path, i, i === texts.length - 1);
     if (!line) return;
@@ -79,12 +81,9 @@ async function readLog(path: string): Promise<Map<string, EpochLog[]>> {
 
 function parseLine(text: string, path: string, index: number, last: boolean): EpochLog | undefined {
   try {
-    return JSON.parse(text) as EpochLog;
+    return parseJson<EpochLog>(text, epochLine, `${path}, line ${index + 1}`, "delete that line");
   } catch (error) {
     if (last) return undefined;
-    throw new DataError(
-      `${path}: every line must be JSON, found ${(error as Error).message} in line ${index + 1}; delete that line`,
-      { cause: error },
-    );
+    throw error;
   }
 }
