@@ -133,7 +133,13 @@ const stateAt = (epoch: number, step: number): TrainingState => ({
   network: { tensors, numbers: { "model/rng/dropout": 12, "optimiser/0.lr": 1e-3, "scale/scale": 65536 } },
   position: {
     ...{ epoch, step, best: epoch > 0 ? { epoch, validationLoss: 0.5 } : null, names: ["loss", "generator.0.dice"] },
-    ...{ sums: step > 0 ? [1.5, -2.5] : [], skipped: step > 0 ? [2] : [], notTaken: 0, seconds: 12.5, epochSeconds: step / 2 },
+    ...{
+      sums: step > 0 ? [1.5, -2.5] : [],
+      skipped: step > 0 ? [2] : [],
+      notTaken: 0,
+      seconds: 12.5,
+      epochSeconds: step / 2,
+    },
   },
   job,
 });

@@ -20,6 +20,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DataError } from "../../src/errors.ts";
 import { writePhantom } from "../../src/kits/phantom.ts";
 import { logLine, trimLog } from "../../src/kits/run.ts";
+import type { EpochLog } from "../../src/kits/train.ts";
 import { expectSame, expectWhole, made, paths, runTiny, temporaries, type Ending } from "./tinyRun.ts";
 
 const work = mkdtempSync(join(tmpdir(), "wgrad-full-"));
@@ -46,7 +47,7 @@ const STATES = `
 import { loadTrainingState, saveTrainingState } from "./trainingState.ts";
 process.on("SIGXFSZ", () => {}); // without a listener it ends the process
 const folder = process.argv[2];
-const position = { step: 0, best: null, names: [], sums: [], seconds: 0, epochSeconds: 0 };
+const position = { step: 0, best: null, names: [], sums: [], skipped: [], notTaken: 0, seconds: 0, epochSeconds: 0 };
 const save = (epoch, count) => {
   const tensors = { w: { shape: [count], dtype: "f32", data: new Float32Array(count).fill(epoch) } };
   return saveTrainingState(folder, { network: { tensors, numbers: {} }, position: { epoch, ...position }, job: "" });
@@ -141,7 +142,10 @@ describe.runIf(mounted)("a disk that is full", () => {
   test("while the log grows: what was torn is cut", async () => {
     const folder = join(disk, "log");
     mkdirSync(folder);
-    const line = (epoch: number) => ({ stage: "coarse", epoch, text: "x".repeat(500) });
+    const line = (epoch: number): EpochLog => ({
+      ...{ stage: "coarse", epoch, epochs: 9, lr: 1e-3, trainLoss: 1, validationLoss: 1, validationDice: {} },
+      ...{ imagesPerSecond: 1, seconds: 1, warnings: ["x".repeat(400)] },
+    });
     for (let epoch = 1; epoch <= 7; epoch++) await logLine(folder, line(epoch));
     const path = join(folder, "log.jsonl");
     const whole = readFileSync(path, "utf8");
