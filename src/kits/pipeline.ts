@@ -80,7 +80,10 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
         `${folder}: the data at ${request.root} are not those of the run (files, options or --dataset changed); choose another --out`,
       );
     const split = await splitOf(request, fine);
-    if (!resume) for (const name of stages) await forgetTrainingStates(checkpointFolder(folder, name));
+    const trained = without(before?.trained ?? {}, stages);
+    // Of networks that begin anew, and of those that were trained when a run was killed before it removed them.
+    const past = [...(resume ? [] : stages), ...(Object.keys(trained) as StageName[])];
+    for (const name of past) await forgetTrainingStates(checkpointFolder(folder, name));
     const facts: RunFacts = {
       status: "running",
       wgrad: packageJson.version,
@@ -93,7 +96,7 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
       split,
       started: new Date().toISOString(),
       seconds,
-      trained: without(before?.trained ?? {}, stages),
+      trained,
     };
     await saveFacts(folder, facts);
     say(`data: ${describeData(facts.data)}`);

@@ -1,7 +1,7 @@
 // Killed at any moment and resumed, a run ends with the bytes of one that was left alone. WGRAD_KILLS=50 kills more often.
 // Signals that ask it to end, and a second run in its folder.
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -107,6 +107,10 @@ describe("a run that is killed", () => {
       },
     });
     expect(twice.status).toBe(130);
+    // As if it had been killed when run.json had its line of the kidney network, whose states were still there.
+    const states = ["masses", "kidney"].map((stage) => join(work, "stopped/checkpoints", stage));
+    const state = readdirSync(states[0]).find((name) => name.startsWith("state-"))!;
+    copyFileSync(join(states[0], state), join(states[1], state));
     // What schedulers send before they kill.
     const asked = await run("stopped", ["--resume"], { when: /tumor epoch 1/, then: (child) => child.kill("SIGTERM") });
     expect(asked.status).toBe(130);
