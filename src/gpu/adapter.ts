@@ -68,7 +68,8 @@ export async function findAdapter(name?: string): Promise<FoundAdapter> {
 
 const browser = (globalThis as { navigator?: { gpu?: GPU } }).navigator;
 
-function inNode(): boolean {
+/** True in Node, without a browser's WebGPU. */
+export function inNode(): boolean {
   return typeof process !== "undefined" && typeof process.versions?.node === "string" && !browser?.gpu;
 }
 

@@ -3,6 +3,7 @@
 
 import { debugLog } from "../debug.ts";
 import { hashString } from "../random.ts";
+import { inNode } from "./adapter.ts";
 import type { Gpu } from "./device.ts";
 import { specialise } from "./kernel.ts";
 import type { KernelCall } from "./program.ts";
@@ -16,8 +17,7 @@ const FEW = 8;
  * fails here is no error: the driver then translates when the shader runs.
  */
 export async function precompile(g: Gpu, calls: readonly KernelCall[]): Promise<void> {
-  const inNode = typeof process !== "undefined" && typeof process.versions?.node === "string";
-  if (!inNode || !/llvmpipe/.test(g.info.name) || process.env.MESA_SHADER_CACHE_DISABLE) return;
+  if (!inNode() || !/llvmpipe/.test(g.info.name) || process.env.MESA_SHADER_CACHE_DISABLE) return;
   const wanted = shadersOf(g, calls); // before anything is awaited: those missing are compiled meanwhile
   const { readCached, writeCached } = await import("./nodeCache.ts");
   const cache = `${g.info.name} ${g.info.driver} ${process.env.MESA_SHADER_CACHE_DIR ?? ""}`;
