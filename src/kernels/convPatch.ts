@@ -40,8 +40,14 @@ const SIZES: readonly Size[] = [
   { TC: 1, PX: 4, PY: 4 },
 ];
 
-/** Products of vectors in a thread's inner loop at most, for the sake of compile time: about 1.5 ms each. */
-const MOST_PRODUCTS = 1280;
+/**
+ * Products of vectors in a thread's inner loop at most, for the sake of compile time, about 1.5 ms each, and of the
+ * instruction cache: twice as many make a forward kernel no faster.
+ */
+const MOST_PRODUCTS = 640;
+
+/** The same for weight gradients, which gain a tenth by it. */
+const MOST_OF_GRADIENT = 1280;
 
 /** The same where the autotuner has measured that it pays. */
 const MOST_TUNED = 2560;
@@ -56,19 +62,19 @@ export function isPatchable({ kernel }: ConvShape): boolean {
 
 /**
  * Machine instructions of 8 lanes, counted on lavapipe: loading a value each (lanes and bounds are checked one by one),
- * loading four each, a product, a turn of the loop. A row of eight pixels has more sums than there are registers.
+ * loading four each, a product, a turn of the loop.
  */
-const COST = { load: 112, loadFour: 250, product: 2.5, productOfEight: 2.9, turn: 100 };
+const COST = { load: 112, loadFour: 250, product: 2.5, turn: 100 };
 
 /**
  * Of `tiles`, the smallest last, those that compile fast enough, least work first, and at least the last; behind them those
  * that only the autotuner may choose.
  */
-function ranked<T>(tiles: readonly T[], products: (tile: T) => number, work: (tile: T) => number): T[] {
+function ranked<T>(tiles: readonly T[], most: number, products: (tile: T) => number, work: (tile: T) => number): T[] {
   const between = (low: number, high: number) =>
     tiles.filter((t) => products(t) > low && products(t) <= high).sort((a, b) => work(a) - work(b));
-  const quick = between(0, MOST_PRODUCTS);
-  return [...(quick.length > 0 ? quick : tiles.slice(-1)), ...between(MOST_PRODUCTS, MOST_TUNED)];
+  const quick = between(0, most);
+  return [...(quick.length > 0 ? quick : tiles.slice(-1)), ...between(most, MOST_TUNED)];
 }
 
 /** Patches of a forward kernel, that of the least instructions first. */
@@ -79,12 +85,12 @@ export function patches(s: ConvShape): Patch[] {
   const [dh, dw] = [1, 2].map((axis) => (stride[axis] === 1 ? dilation[axis] : 1));
   const apart = dh * dw > 1 ? [1, 0] : [0];
   const all = SIZES.flatMap((size) => apart.map((a) => ({ ...size, LH: a ? dh : 1, LW: a ? dw : 1 })));
-  return ranked<Patch>(all, products, (patch) => {
+  return ranked<Patch>(all, MOST_PRODUCTS, products, (patch) => {
     const { TC, PX, PY } = patch;
     const turn =
       COST.load * vectorsBelow(apartBy(s, patch), PX, PY) +
       COST.loadFour * ceilDiv(TC * taps, 4) +
-      (PX > 4 ? COST.productOfEight : COST.product) * products(patch) +
+      COST.product * products(patch) +
       COST.turn;
     return patchCount(s, patch) * ceilDiv(ceilDiv(cout, PATCH_LANES), TC) * turn;
   });
@@ -190,7 +196,7 @@ export function gradPatches(s: ConvShape): GradPatch[] {
   const products = ({ TC, CB, PX, PY }: GradSize) => TC * CB * PX * PY * taps;
   const apart = s.stride[1] === 1 && s.dilation[1] > 1 ? [s.dilation[1], 1] : [1];
   const all = GRAD_SIZES.flatMap((size) => apart.map((LH) => ({ ...size, LH })));
-  return ranked<GradPatch>(all, products, (patch) => {
+  return ranked<GradPatch>(all, MOST_OF_GRADIENT, products, (patch) => {
     const { TC, CB, PX, PY } = patch;
     const turn =
       COST.load * CB * vectorsBelow(apartBy(s, patch), PX, PY) +
