@@ -1,26 +1,23 @@
 // Faults in the numbers of a training, each really made: a weight so large that a layer overflows while one step runs.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { NonfiniteError } from "../../src/errors.ts";
 import { assign, close, hasF16, init, sqrt, step, sum, tensor, type Tensor } from "../../src/index.ts";
 import { uploadSlices, type Batch } from "../../src/kits/batch.ts";
-import { openCache, type SliceCache } from "../../src/kits/cache.ts";
+import type { SliceCache } from "../../src/kits/cache.ts";
 import { loadCheckpoint } from "../../src/kits/checkpointFile.ts";
-import { openDataset } from "../../src/kits/datasets/open.ts";
 import { descent } from "../../src/kits/descent.ts";
 import { fineNetwork } from "../../src/kits/fineNetwork.ts";
 import { coarseNetwork, regionNetwork, type Network } from "../../src/kits/network.ts";
 import type { CoarseOptions, FineOptions } from "../../src/kits/options.ts";
-import { writePhantom } from "../../src/kits/phantom.ts";
-import { preprocess } from "../../src/kits/preprocess.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
 import { wholeSlices } from "../../src/kits/sample.ts";
 import { coarseStage, fineStages, regionStage, type Stage } from "../../src/kits/stages.ts";
 import { train, type EpochLog, type TrainJob } from "../../src/kits/train.ts";
 import { parameters } from "../../src/nn/index.ts";
 import { Adam } from "../../src/nn/optim.ts";
+import { phantomCache } from "./phantomCache.ts";
 import { valuesOf } from "./slices.ts";
 
 let work: string;
@@ -29,10 +26,7 @@ let cache: SliceCache;
 
 beforeAll(async () => {
   await init();
-  work = mkdtempSync(join(tmpdir(), "wgrad-nonfinite-"));
-  await writePhantom(join(work, "data"), { cases: 3, slices: 6, size: 32 });
-  await preprocess(await openDataset(join(work, "data")), join(work, "cache"), { size: 16 });
-  cache = await openCache(join(work, "cache"));
+  ({ work, cache } = await phantomCache(6, 16));
 });
 beforeEach(() => {
   folder = mkdtempSync(join(work, "run-"));

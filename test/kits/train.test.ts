@@ -1,19 +1,16 @@
 // The training loop with a network that only counts: batches, checkpoints, log lines, and what happens to bad numbers.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { close, init, zeros, type Tensor } from "../../src/index.ts";
 import type { Batch } from "../../src/kits/batch.ts";
-import { openCache, type SliceCache } from "../../src/kits/cache.ts";
-import { openDataset } from "../../src/kits/datasets/open.ts";
+import type { SliceCache } from "../../src/kits/cache.ts";
 import type { Network, Terms } from "../../src/kits/network.ts";
-import { writePhantom } from "../../src/kits/phantom.ts";
-import { preprocess } from "../../src/kits/preprocess.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
 import { wholeSlices } from "../../src/kits/sample.ts";
 import { coarseStage } from "../../src/kits/stages.ts";
 import { classFrequencies, train, type EpochLog, type TrainJob } from "../../src/kits/train.ts";
+import { phantomCache } from "./phantomCache.ts";
 
 let work: string;
 let folder: string;
@@ -21,10 +18,7 @@ let cache: SliceCache;
 
 beforeAll(async () => {
   await init();
-  work = mkdtempSync(join(tmpdir(), "wgrad-train-"));
-  await writePhantom(join(work, "data"), { cases: 3, slices: 8, size: 32 });
-  await preprocess(await openDataset(join(work, "data")), join(work, "cache"), { size: 32 });
-  cache = await openCache(join(work, "cache"));
+  ({ work, cache } = await phantomCache(8, 32));
 });
 beforeEach(() => {
   folder = mkdtempSync(join(work, "run-"));
