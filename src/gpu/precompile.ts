@@ -5,7 +5,7 @@ import { debugLog } from "../debug.ts";
 import { hashString } from "../random.ts";
 import { inNode } from "./adapter.ts";
 import type { Gpu } from "./device.ts";
-import { specialise } from "./kernel.ts";
+import { kernelText, specialise } from "./kernel.ts";
 import type { KernelCall } from "./program.ts";
 import type { Shader } from "./translator.ts";
 
@@ -28,7 +28,7 @@ export async function precompile(g: Gpu, calls: readonly KernelCall[]): Promise<
   const start = performance.now();
   try {
     const { translate } = await import("./nodeTranslate.ts");
-    const count = await translate(shaders.map(({ shader }) => shader));
+    const count = await translate(inOrder(shaders));
     writeCached(file, [...done, ...shaders.map(({ hash }) => hash)].join("\n"));
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     debugLog(1, `${shaders.length} shaders translated by ${count} processes in ${seconds} s`);
@@ -39,18 +39,21 @@ export async function precompile(g: Gpu, calls: readonly KernelCall[]): Promise<
 
 interface Wanted {
   readonly shader: Shader;
-  /** Of its text: what the list of those done holds. */
+  /** Of what its text is made from: what the list of those done holds. */
   readonly hash: string;
 }
 
-/** Those not yet in use here, the longest first. */
+/** Those not yet in use here. */
 function shadersOf(g: Gpu, calls: readonly KernelCall[]): Wanted[] {
   const distinct = new Map(calls.filter(({ key }) => !g.pipelines.get(key)).map((call) => [call.key, call]));
-  return [...distinct.values()]
-    .map(({ kernel, key, consts, immediates }) => {
-      const text = specialise(kernel, consts);
-      const shader = { kernel, key, consts, immediates: immediates?.length ?? 0 };
-      return { shader, hash: hashString(text).toString(16), size: text.length };
-    })
-    .sort((a, b) => b.size - a.size);
+  return [...distinct.values()].map(({ kernel, key, consts, immediates }) => ({
+    shader: { kernel, key, consts, immediates: immediates?.length ?? 0 },
+    hash: hashString(`${key}\n${kernelText(kernel)}`).toString(16),
+  }));
+}
+
+/** The longest first: what is begun last should not take long. */
+function inOrder(wanted: readonly Wanted[]): Shader[] {
+  const sized = wanted.map(({ shader }) => ({ shader, size: specialise(shader.kernel, shader.consts).length }));
+  return sized.sort((a, b) => b.size - a.size).map(({ shader }) => shader);
 }
