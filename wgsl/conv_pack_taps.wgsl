@@ -42,12 +42,14 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) groups: vec3u
     let co = (tile % tiles * TC + t) * PACK + m;
     let a = min(select(co, ci, SWAP == 1), s.a - 1);
     let b = min(select(ci, co, SWAP == 1), s.b - 1);
-    let last = s.kd * s.taps - 1;
-    let first = ((g * s.a + a) * s.b + b) * (last + 1);
-    for (var k = 0u; k <= last; k++) {
-      let value = w[first + select(k, last - k, FLIP == 1)];
-      let at = ((tile * s.kd + k / s.taps) * inputs + ci) * PACK + m;
-      packed[at * width + t * s.taps + k % s.taps] = select(0.0, value, co < outputs);
+    var next = ((g * s.a + a) * s.b + b) * s.kd * s.taps + select(0, s.kd * s.taps - 1, FLIP == 1);
+    var at = (tile * s.kd * inputs + ci) * PACK + m;
+    for (var d = 0u; d < s.kd; d++) {
+      for (var k = 0u; k < s.taps; k++) {
+        packed[at * width + t * s.taps + k] = select(0.0, w[next], co < outputs);
+        next = select(next + 1, next - 1, FLIP == 1);
+      }
+      at += inputs * PACK;
     }
   }
 }
