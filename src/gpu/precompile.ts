@@ -5,7 +5,7 @@ import { debugLog } from "../debug.ts";
 import { hashString } from "../random.ts";
 import { inNode } from "./adapter.ts";
 import type { Gpu } from "./device.ts";
-import { kernelText, specialise } from "./kernel.ts";
+import { specialise } from "./kernel.ts";
 import type { KernelCall } from "./program.ts";
 import type { Shader } from "./translator.ts";
 
@@ -48,7 +48,7 @@ function shadersOf(g: Gpu, calls: readonly KernelCall[]): Wanted[] {
   const distinct = new Map(calls.filter(({ key }) => !g.pipelines.get(key)).map((call) => [call.key, call]));
   return [...distinct.values()].map(({ kernel, key, consts, immediates }) => ({
     shader: { kernel, key, consts, immediates: immediates?.length ?? 0 },
-    hash: hashString(`${key}\n${kernelText(kernel)}`).toString(16),
+    hash: hashString(`${key}\n${kernel.code}`).toString(16),
   }));
 }
 
