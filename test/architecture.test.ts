@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, "..");
 const LAYERS = ["base", "gpu", "tensor", "kernels", "nn", "kits"];
 
 /** Files at the top of src that know nothing of tensors may be used from everywhere. */
-const BASE = ["errors.ts", "debug.ts", "random.ts", "shape.ts", "structure.ts"];
+const BASE = ["errors.ts", "debug.ts", "random.ts", "shape.ts", "structure.ts", "files.ts", "filesBrowser.ts"];
 
 function layerOf(file: string): number {
   const [first, second] = relative(join(root, "src"), file).split("/");
