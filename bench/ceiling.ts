@@ -1,6 +1,7 @@
 // What this device can do at most: arithmetic from a kernel of multiply-adds, bandwidth from a copy, measured here and now.
 
 import { empty, full } from "../src/index.ts";
+import * as wgsl from "../src/gpu/kernels.gen.ts";
 import { launch } from "../src/gpu/program.ts";
 import { linearGrid } from "../src/gpu/grid.ts";
 import { time } from "./measure.ts";
@@ -21,7 +22,7 @@ const SMALL = 1 << 20;
 export async function measureCeiling(): Promise<Ceiling> {
   const x = full([1], 0.999999);
   const fma = await time(() =>
-    launch("bench_fma", { consts: { STEPS }, buffers: { x, y: empty([THREADS]) }, grid: [THREADS / 64, 1, 1] }),
+    launch(wgsl.bench_fma, { consts: { STEPS }, buffers: { x, y: empty([THREADS]) }, grid: [THREADS / 64, 1, 1] }),
   );
   return {
     gflops: (THREADS * STEPS * FLOPS_PER_STEP) / fma.medianMs / 1e6,
@@ -33,7 +34,7 @@ export async function measureCeiling(): Promise<Ceiling> {
 async function copyRate(floats: number): Promise<number> {
   const x = full([floats], 1);
   const copy = await time(() =>
-    launch("bench_copy", { buffers: { x, y: empty([floats]) }, grid: linearGrid(floats / 4, 64) }),
+    launch(wgsl.bench_copy, { buffers: { x, y: empty([floats]) }, grid: linearGrid(floats / 4, 64) }),
   );
   return (2 * 4 * floats) / copy.medianMs / 1e6;
 }

@@ -1,32 +1,55 @@
-// Bundles the library and its command lines into dist/ (a fraction of a second). Dependencies stay outside the bundle.
+// Builds dist/ (a fraction of a second): the library file by file, so that bundlers of users drop what they do not use, and
+// the command lines, each one file at the top that imports from there. Dependencies stay outside.
 import { build } from "esbuild";
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, rmSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import "./gen.mjs";
 
 const root = join(import.meta.dirname, "..");
 process.chdir(root);
 if (process.argv.includes("--clean")) rmSync("dist", { recursive: true, force: true });
-const entryPoints = {
-  index: "src/index.ts",
-  kits: "src/kits/index.ts",
-  translator: "src/gpu/translator.ts",
+
+const commands = {
   "train-kits": "src/kits/main.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
+};
+/** Not in the package. */
+const development = {
   bench: "bench/main.ts",
   "bench-models": "bench/models.ts",
   soak: "test/soak/main.ts",
   fuzz: "test/fuzz/main.ts",
 };
+const library = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
+const modules = library.filter((f) => !Object.values(commands).includes(join("src", f)));
+
+/** The folder in dist/ of the output that a source file becomes part of. */
+const folderOf = (file) => (modules.includes(relative("src", file)) ? dirname(relative("src", file)) : ".");
+
+/** Imports of library files stay imports, of the file's place in dist/. */
+const stayFiles = {
+  name: "library files stay files",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\./ }, ({ path, importer, resolveDir, kind }) => {
+      const file = relative("src", resolve(resolveDir, path));
+      if (kind === "entry-point" || !modules.includes(file)) return null;
+      const place = relative(folderOf(relative(root, importer)), file.replace(/\.ts$/, ".js"));
+      return { path: place.startsWith(".") ? place : `./${place}`, external: true };
+    }),
+};
+
 await build({
-  entryPoints,
+  entryPoints: {
+    ...Object.fromEntries(modules.map((f) => [f.replace(/\.ts$/, ""), join("src", f)])),
+    ...commands,
+    ...development,
+  },
   outdir: "dist",
   bundle: true,
-  splitting: true,
   format: "esm",
   platform: "node",
-  target: "node20",
+  target: "es2023",
   packages: "external",
-  sourcemap: true,
+  plugins: [stayFiles],
   logLevel: "warning",
 });

@@ -3,6 +3,7 @@
 
 import { ShapeError, WgradError } from "./errors.ts";
 import { linearGrid } from "./gpu/grid.ts";
+import * as wgsl from "./gpu/kernels.gen.ts";
 import { launch } from "./gpu/program.ts";
 import { keepGradient, madeHere } from "./scope.ts";
 import { sameShape, showShape } from "./shape.ts";
@@ -93,7 +94,7 @@ function spread(node: Node, grad: Tensor, grads: Map<Tensor, Tensor>): void {
 /** a + b, for gradients that meet. */
 function accumulate(a: Tensor, b: Tensor): Tensor {
   const y = emptyFrom(a.shape, a, b);
-  launch("accumulate", { buffers: { a, b, y }, grid: linearGrid(Math.ceil(y.size / 4), 64), flops: y.size });
+  launch(wgsl.accumulate, { buffers: { a, b, y }, grid: linearGrid(Math.ceil(y.size / 4), 64), flops: y.size });
   return y;
 }
 

@@ -4,6 +4,7 @@ import type { Node } from "./autograd.ts";
 import { AdapterError, GpuError, OptionError, ShapeError } from "./errors.ts";
 import { gpu } from "./gpu/device.ts";
 import { linearGrid } from "./gpu/grid.ts";
+import * as wgsl from "./gpu/kernels.gen.ts";
 import { launch, upload, type HostData } from "./gpu/program.ts";
 import { readStorage } from "./gpu/read.ts";
 import { Storage } from "./gpu/storage.ts";
@@ -124,7 +125,7 @@ export function emptyFrom(shape: Shape, ...inputs: Tensor[]): Tensor {
 /** The same numbers in another dtype, without a gradient. */
 export function converted(x: Tensor, dtype: Dtype): Tensor {
   const y = empty(x.shape, dtype);
-  launch("cast", {
+  launch(wgsl.cast, {
     consts: { FROM: x.dtype, TO: dtype },
     buffers: { x, y },
     grid: linearGrid(Math.ceil(x.size / 4), 64),
@@ -191,7 +192,7 @@ export function full(
 ): Tensor {
   if (!Number.isFinite(value)) throw new OptionError(`full: the value must be finite, got ${value}`);
   const y = empty(shape, dtype);
-  launch("fill", {
+  launch(wgsl.fill, {
     consts: { T: dtype, VALUE: fillValue(value, dtype) },
     buffers: { y },
     grid: linearGrid(y.size, 256),

@@ -4,7 +4,7 @@
 import { OptionError } from "./errors.ts";
 import { saveChoices, tuningAllowed } from "./gpu/choices.ts";
 import { gpu, type Gpu } from "./gpu/device.ts";
-import { kernelText, type KernelName } from "./gpu/kernel.ts";
+import type { Kernel } from "./gpu/kernel.ts";
 import { waitFor } from "./gpu/wait.ts";
 import { hashString } from "./random.ts";
 import { step } from "./scope.ts";
@@ -14,7 +14,7 @@ import type { Tensor } from "./tensor.ts";
 export interface Tunable<S, C> {
   readonly name: string;
   /** The kernels that candidates run: when their text changes, what was measured counts no more. */
-  readonly kernels: readonly KernelName[];
+  readonly kernels: readonly Kernel[];
   /** All of the shape that times depend on. */
   key(shape: S): string;
   /** What can compute it on this adapter, as plain data; the rule's choice first. */
@@ -56,13 +56,13 @@ function wishesOf(g: Gpu): Map<string, Wish> {
 
 const sameChoice = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-const hashes = new Map<KernelName, number>();
+const hashes = new Map<Kernel, number>();
 
-function textHash(kernels: readonly KernelName[]): string {
+function textHash(kernels: readonly Kernel[]): string {
   return kernels
-    .map((name) => {
-      if (!hashes.has(name)) hashes.set(name, hashString(kernelText(name)));
-      return hashes.get(name)!.toString(16);
+    .map((kernel) => {
+      if (!hashes.has(kernel)) hashes.set(kernel, hashString(kernel.code));
+      return hashes.get(kernel)!.toString(16);
     })
     .join(".");
 }

@@ -1,6 +1,7 @@
 // The checker itself: it passes what is right, and each kind of mistake is reported with its name, place and values.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Tensor, Rng, close, empty, init, record, tensor } from "../src/index.ts";
+import * as wgsl from "../src/gpu/kernels.gen.ts";
 import { launch } from "../src/gpu/program.ts";
 import {
   absolute, checkOp, checkThrows, exact, expectClose, numericalGradient, randomInputs, ulps, ulpsEach,
@@ -12,7 +13,7 @@ afterAll(() => close());
 
 function sumOf(a: Tensor, b: Tensor): Tensor {
   const y = empty(a.shape);
-  launch("accumulate", { buffers: { a, b, y }, grid: [1, 1, 1] });
+  launch(wgsl.accumulate, { buffers: { a, b, y }, grid: [1, 1, 1] });
   return y;
 }
 

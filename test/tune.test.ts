@@ -18,6 +18,7 @@ import {
   tune,
   type Tensor,
 } from "../src/index.ts";
+import * as wgsl from "../src/gpu/kernels.gen.ts";
 import { gpu } from "../src/gpu/device.ts";
 import { sizeOf } from "../src/shape.ts";
 import { pick, REORDERED, type Tunable } from "../src/tune.ts";
@@ -58,7 +59,7 @@ interface Candidate {
 function tripling(name: string, candidates: readonly Candidate[]): Tunable<number, Candidate> {
   return {
     name,
-    kernels: ["binary"],
+    kernels: [wgsl.binary],
     key: (size) => String(size),
     candidates: () => candidates,
     tolerance: () => REORDERED,

@@ -3,6 +3,7 @@
 
 import { AdapterError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
+import { findAdapterHere, inNode } from "./host.ts";
 import { readSubgroupMatrices, type SubgroupMatrices } from "./subgroupMatrix.ts";
 
 export interface AdapterInfo {
@@ -52,7 +53,7 @@ export function describe(adapter: GPUAdapter, gpu: GPU): AdapterInfo {
  * a part of a device's name; default the best there is. Throws AdapterError when there is none, saying what to install.
  */
 export async function findAdapter(name?: string): Promise<FoundAdapter> {
-  const found = inNode() ? await (await import("./node.ts")).findInNode(name) : await findInBrowser(name);
+  const found = await findAdapterHere(name);
   if (!found) {
     const wanted = name ? `no adapter matches "${name}"` : "no WebGPU adapter found";
     throw new AdapterError(
@@ -64,20 +65,4 @@ export async function findAdapter(name?: string): Promise<FoundAdapter> {
     `adapter ${found.info.name} (${found.info.vendor}; ${found.info.driver})${found.info.software ? ", software" : ""}`,
   );
   return found;
-}
-
-const browser = (globalThis as { navigator?: { gpu?: GPU } }).navigator;
-
-/** True in Node, without a browser's WebGPU. */
-export function inNode(): boolean {
-  return typeof process !== "undefined" && typeof process.versions?.node === "string" && !browser?.gpu;
-}
-
-async function findInBrowser(name?: string): Promise<FoundAdapter | null> {
-  const gpu = browser?.gpu;
-  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (!gpu || !adapter) return null;
-  const info = describe(adapter, gpu);
-  if (name && !`${info.name} ${info.vendor}`.toLowerCase().includes(name.toLowerCase())) return null;
-  return { adapter, info, release: () => {} };
 }

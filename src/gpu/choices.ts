@@ -5,6 +5,7 @@ import { debugLog } from "../debug.ts";
 import { hashString } from "../random.ts";
 import { amount, must, object, plain, recordOf, text } from "../structure.ts";
 import type { AdapterInfo } from "./adapter.ts";
+import { readKept, writeKept } from "./host.ts";
 
 /** The fastest candidate as plain data, its time, and that of the one a rule would have taken. */
 export interface Choice {
@@ -27,7 +28,7 @@ export function tuningAllowed(): boolean {
 /** What was measured on this adapter before. A file that cannot be read counts as none. */
 export async function loadChoices(info: AdapterInfo): Promise<Choices> {
   const entries = new Map<string, Choice>();
-  const json = tuningAllowed() ? await (await place()).read(fileName(info)) : null;
+  const json = tuningAllowed() ? await readKept(fileName(info)) : null;
   if (json === null) return { entries, version: 0 };
   try {
     const saved: unknown = JSON.parse(json);
@@ -54,28 +55,9 @@ const savedChoices = object<Saved>({
 
 export async function saveChoices({ name, driver }: AdapterInfo, { entries }: Choices): Promise<void> {
   const content: Saved = { adapter: name, driver, entries: Object.fromEntries(entries) };
-  await (await place()).write(fileName({ name, driver }), `${JSON.stringify(content, null, 1)}\n`);
+  await writeKept(fileName({ name, driver }), `${JSON.stringify(content, null, 1)}\n`);
 }
 
 function fileName({ name, driver }: Pick<AdapterInfo, "name" | "driver">): string {
   return `tune-${hashString(`${name} ${driver}`).toString(16)}.json`;
-}
-
-interface Place {
-  read(name: string): string | null;
-  write(name: string, text: string): void;
-}
-
-async function place(): Promise<Place> {
-  if (typeof process !== "undefined" && typeof process.versions?.node === "string") {
-    const { readCached, writeCached } = await import("./nodeCache.ts");
-    return { read: readCached, write: writeCached };
-  }
-  const storage = (
-    globalThis as { localStorage?: { getItem(key: string): string | null; setItem(key: string, value: string): void } }
-  ).localStorage;
-  return {
-    read: (name) => storage?.getItem(`wgrad ${name}`) ?? null,
-    write: (name, text) => storage?.setItem(`wgrad ${name}`, text),
-  };
 }

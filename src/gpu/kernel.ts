@@ -2,16 +2,11 @@
 // lines, lay out by the bindings written there.
 
 import type { AdapterInfo } from "./adapter.ts";
-import { kernels } from "./kernels.gen.ts";
 import { KernelError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { storeAsHalf } from "./half.ts";
 import { unroll } from "./unroll.ts";
 
-export type KernelName = keyof typeof kernels;
-export type ConstName<K extends KernelName> = keyof (typeof kernels)[K]["consts"] & string;
-export type BufferName<K extends KernelName> = (typeof kernels)[K]["bindings"][number]["name"];
-export type ImmediateName<K extends KernelName> = (typeof kernels)[K]["immediates"][number];
 export type Consts = Readonly<Record<string, number | boolean | string>>;
 
 export interface Binding {
@@ -20,34 +15,21 @@ export interface Binding {
   readonly element: string;
 }
 
-interface Source {
+/** A file of wgsl/, as scripts/gen.mjs reads it. */
+export interface Kernel {
+  readonly name: string;
+  /** The file's text without its comments, on the same lines. */
   readonly code: string;
+  /** Names and types of the consts whose values may be replaced. */
   readonly consts: Readonly<Record<string, string>>;
   readonly bindings: readonly Binding[];
+  /** Names of the numbers that a call of this kernel brings with it, in order. */
   readonly immediates: readonly string[];
 }
 
-function source(kernel: KernelName): Source {
-  return kernels[kernel];
-}
-
-export function bindingsOf(kernel: KernelName): readonly Binding[] {
-  return source(kernel).bindings;
-}
-
-/** Names of the numbers that a call of this kernel brings with it, in order. */
-export function immediatesOf(kernel: KernelName): readonly string[] {
-  return source(kernel).immediates;
-}
-
-/** The kernel's WGSL as it stands in its file. */
-export function kernelText(kernel: KernelName): string {
-  return source(kernel).code;
-}
-
-export function kernelNames(): KernelName[] {
-  return Object.keys(kernels) as KernelName[];
-}
+export type ConstName<K extends Kernel> = keyof K["consts"] & string;
+export type BufferName<K extends Kernel> = K["bindings"][number]["name"];
+export type ImmediateName<K extends Kernel> = K["immediates"][number];
 
 /** A value as WGSL writes it for a const of type `type`. */
 function literal(kernel: string, name: string, type: string, value: number | boolean | string): string {
@@ -69,8 +51,7 @@ const IMMEDIATE = /^var<immediate>\s+(\w+)\s*:\s*(\w+);/m;
  * ones); everything else, line numbers included, stays. Immediates given as a const of that name (where the adapter has
  * none) become a const struct; the buffers named in HALF hold f16.
  */
-export function specialise(kernel: KernelName, consts: Consts): string {
-  const { code, consts: known } = source(kernel);
+export function specialise({ name: kernel, code, consts: known, bindings }: Kernel, consts: Consts): string {
   let text: string = code;
   for (const [name, value] of Object.entries(consts)) {
     if (name === IMMEDIATES) {
@@ -91,7 +72,7 @@ export function specialise(kernel: KernelName, consts: Consts): string {
   const stored = storeAsHalf(
     kernel,
     text,
-    bindingsOf(kernel).filter(({ name }) => half.includes(name)),
+    bindings.filter(({ name }) => half.includes(name)),
   );
   return unroll(enableF16(stored));
 }
@@ -123,7 +104,7 @@ interface Layout {
 export class PipelineCache {
   private readonly device: GPUDevice;
   private readonly immediates: boolean;
-  private readonly layouts = new Map<KernelName, Layout>();
+  private readonly layouts = new Map<string, Layout>();
   private readonly ready = new Map<string, GPUComputePipeline>();
   private readonly pending = new Map<string, Promise<void>>();
   compiledCount = 0;
@@ -137,27 +118,27 @@ export class PipelineCache {
     return this.ready.get(key);
   }
 
-  layout(kernel: KernelName): Layout {
-    let layout = this.layouts.get(kernel);
+  layout({ name, bindings, immediates }: Kernel): Layout {
+    let layout = this.layouts.get(name);
     if (!layout) {
-      const entries = bindingsOf(kernel).map((b, binding) => ({
+      const entries = bindings.map((b, binding) => ({
         binding,
         visibility: 4, // GPUShaderStage.COMPUTE
         buffer: { type: b.access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
       }));
-      const group = this.device.createBindGroupLayout({ label: kernel, entries });
-      const immediateSize = this.immediates ? 4 * immediatesOf(kernel).length : 0;
+      const group = this.device.createBindGroupLayout({ label: name, entries });
+      const immediateSize = this.immediates ? 4 * immediates.length : 0;
       layout = {
         group,
-        pipeline: this.device.createPipelineLayout({ label: kernel, bindGroupLayouts: [group], immediateSize }),
+        pipeline: this.device.createPipelineLayout({ label: name, bindGroupLayouts: [group], immediateSize }),
       };
-      this.layouts.set(kernel, layout);
+      this.layouts.set(name, layout);
     }
     return layout;
   }
 
   /** Starts compiling unless done or under way; resolves when the pipeline can be had from `get`. */
-  compile(kernel: KernelName, consts: Consts, key: string): Promise<void> {
+  compile(kernel: Kernel, consts: Consts, key: string): Promise<void> {
     if (this.ready.has(key)) return Promise.resolve();
     let promise = this.pending.get(key);
     if (!promise) {
@@ -167,23 +148,24 @@ export class PipelineCache {
     return promise;
   }
 
-  private async build(kernel: KernelName, consts: Consts, key: string): Promise<void> {
+  private async build(kernel: Kernel, consts: Consts, key: string): Promise<void> {
+    const { name } = kernel;
     const code = specialise(kernel, consts);
     debugLog(4, `// ${key}\n${code}`);
     this.device.pushErrorScope("validation");
-    const module = this.device.createShaderModule({ label: kernel, code });
+    const module = this.device.createShaderModule({ label: name, code });
     const scope = this.device.popErrorScope();
     const pipeline = this.device.createComputePipelineAsync({
-      label: kernel,
+      label: name,
       layout: this.layout(kernel).pipeline,
       compute: { module, entryPoint: "main" },
     });
     const [invalid, result] = await Promise.all([scope, pipeline.catch((error: unknown) => error as Error)]);
     if (invalid || result instanceof Error) {
       const info = await module.getCompilationInfo();
-      const lines = info.messages.map((m) => `wgsl/${kernel}.wgsl:${m.lineNum}:${m.linePos} ${m.type}: ${m.message}`);
+      const lines = info.messages.map((m) => `wgsl/${name}.wgsl:${m.lineNum}:${m.linePos} ${m.type}: ${m.message}`);
       const reason = lines.join("\n") || (result as Error).message || invalid?.message;
-      throw new KernelError(`${kernel}.wgsl does not compile (${key})\n${reason}`);
+      throw new KernelError(`${name}.wgsl does not compile (${key})\n${reason}`);
     }
     this.compiledCount++;
     this.ready.set(key, result);

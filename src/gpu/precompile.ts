@@ -3,9 +3,9 @@
 
 import { debugLog } from "../debug.ts";
 import { hashString } from "../random.ts";
-import { inNode } from "./adapter.ts";
 import type { Gpu } from "./device.ts";
-import { kernelText, specialise } from "./kernel.ts";
+import { inNode, readKept, translate, writeKept } from "./host.ts";
+import { specialise } from "./kernel.ts";
 import type { KernelCall } from "./program.ts";
 import type { Shader } from "./translator.ts";
 
@@ -19,17 +19,15 @@ const FEW = 8;
 export async function precompile(g: Gpu, calls: readonly KernelCall[]): Promise<void> {
   if (!inNode() || !/llvmpipe/.test(g.info.name) || process.env.MESA_SHADER_CACHE_DISABLE) return;
   const wanted = shadersOf(g, calls); // before anything is awaited: those missing are compiled meanwhile
-  const { readCached, writeCached } = await import("./nodeCache.ts");
   const cache = `${g.info.name} ${g.info.driver} ${process.env.MESA_SHADER_CACHE_DIR ?? ""}`;
   const file = `translated-${hashString(cache).toString(16)}`;
-  const done = new Set(readCached(file)?.split("\n"));
+  const done = new Set((await readKept(file))?.split("\n"));
   const shaders = wanted.filter(({ hash }) => !done.has(hash));
   if (shaders.length < FEW) return;
   const start = performance.now();
   try {
-    const { translate } = await import("./nodeTranslate.ts");
     const count = await translate(inOrder(shaders));
-    writeCached(file, [...done, ...shaders.map(({ hash }) => hash)].join("\n"));
+    await writeKept(file, [...done, ...shaders.map(({ hash }) => hash)].join("\n"));
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     debugLog(1, `${shaders.length} shaders translated by ${count} processes in ${seconds} s`);
   } catch (error) {
@@ -48,7 +46,7 @@ function shadersOf(g: Gpu, calls: readonly KernelCall[]): Wanted[] {
   const distinct = new Map(calls.filter(({ key }) => !g.pipelines.get(key)).map((call) => [call.key, call]));
   return [...distinct.values()].map(({ kernel, key, consts, immediates }) => ({
     shader: { kernel, key, consts, immediates: immediates?.length ?? 0 },
-    hash: hashString(`${key}\n${kernelText(kernel)}`).toString(16),
+    hash: hashString(`${key}\n${kernel.code}`).toString(16),
   }));
 }
 

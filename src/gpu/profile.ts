@@ -83,11 +83,11 @@ async function runTimed(
 
 function report(call: KernelCall, ms: number): void {
   const bytes = call.buffers.reduce((sum, s) => sum + s.bytes, 0);
-  rows?.push({ kernel: call.kernel, key: call.key, ms, flops: call.flops, bytes });
+  rows?.push({ kernel: call.kernel.name, key: call.key, ms, flops: call.flops, bytes });
   if (debugLevel() < 2) return;
   const rate = call.flops ? `${(call.flops / ms / 1e6).toFixed(1)} GFLOP/s  ` : "";
   const detail = debugLevel() >= 3 ? `  ${call.key} grid [${call.grid}]` : "";
   console.error(
-    `${call.kernel.padEnd(28)} ${ms.toFixed(3).padStart(9)} ms  ${rate}${(bytes / ms / 1e6).toFixed(2)} GB/s${detail}`,
+    `${call.kernel.name.padEnd(28)} ${ms.toFixed(3).padStart(9)} ms  ${rate}${(bytes / ms / 1e6).toFixed(2)} GB/s${detail}`,
   );
 }

@@ -7,16 +7,14 @@ import { gpu, onClose, throwFault, type Gpu } from "./device.ts";
 import { MAX_WORKGROUPS, type Grid } from "./grid.ts";
 import { mib } from "./memory.ts";
 import {
-  bindingsOf,
   HALF,
   IMMEDIATES,
-  immediatesOf,
   pipelineKey,
   type BufferName,
   type ConstName,
   type Consts,
   type ImmediateName,
-  type KernelName,
+  type Kernel,
 } from "./kernel.ts";
 import { runProfiled, profiling } from "./profile.ts";
 import type { Buffer, Storage } from "./storage.ts";
@@ -27,7 +25,7 @@ export type HostData = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uin
 
 /** One dispatch, as plain data. */
 export interface KernelCall {
-  readonly kernel: KernelName;
+  readonly kernel: Kernel;
   readonly key: string;
   readonly consts: Consts;
   /** Numbers that come with the call instead of standing in the kernel's text; null where there are none. */
@@ -73,7 +71,7 @@ export function currentProgram(): Program {
   return recording;
 }
 
-interface Launch<K extends KernelName> {
+interface Launch<K extends Kernel> {
   consts?: Partial<Record<ConstName<K>, number | boolean | string>>;
   immediates?: Record<ImmediateName<K>, number>;
   buffers: Record<BufferName<K>, { readonly storage: Storage }>;
@@ -82,45 +80,42 @@ interface Launch<K extends KernelName> {
 }
 
 /** Appends one kernel call to the program being recorded. Buffers are bound by the names in the WGSL text. */
-export function launch<K extends KernelName>(
-  kernel: K,
-  { consts, immediates, buffers, grid, flops = 0 }: Launch<K>,
-): void {
-  const numbers = immediatesOf(kernel).map((name) => {
+export function launch<K extends Kernel>(kernel: K, { consts, immediates, buffers, grid, flops = 0 }: Launch<K>): void {
+  const file = `${kernel.name}.wgsl`;
+  const numbers = kernel.immediates.map((name) => {
     const value = (immediates as Record<string, number> | undefined)?.[name];
-    if (!Number.isInteger(value))
-      throw new KernelError(`${kernel}.wgsl: immediate ${name} must be whole, got ${value}`);
+    if (!Number.isInteger(value)) throw new KernelError(`${file}: immediate ${name} must be whole, got ${value}`);
     return value!;
   });
   const direct = numbers.length > 0 && gpu().info.immediates;
   const limit = gpu().info.limits.maxStorageBufferBindingSize;
   if (!grid.every((n) => Number.isInteger(n) && n > 0 && n <= MAX_WORKGROUPS)) {
-    throw new KernelError(`${kernel}: a grid axis takes 1 to ${MAX_WORKGROUPS} workgroups, got [${grid}]`);
+    throw new KernelError(`${kernel.name}: a grid axis takes 1 to ${MAX_WORKGROUPS} workgroups, got [${grid}]`);
   }
-  const bound = bindingsOf(kernel).map(({ name }) => {
+  const bound = kernel.bindings.map(({ name }) => {
     const storage = (buffers as Record<string, { readonly storage: Storage } | undefined>)[name]?.storage;
-    if (!storage) throw new KernelError(`${kernel}.wgsl: buffer ${name} is not given`);
+    if (!storage) throw new KernelError(`${file}: buffer ${name} is not given`);
     if (storage.released)
       throw new GpuError(
-        `${kernel}: tensor ${name} ended with its step; return it from step() or keep() it to use it later`,
+        `${kernel.name}: tensor ${name} ended with its step; return it from step() or keep() it to use it later`,
       );
     if (storage.buffer && storage.buffer.pool !== gpu().pool)
-      throw new GpuError(`${kernel}: tensor ${name} was lost when the GPU was closed; make it again`);
+      throw new GpuError(`${kernel.name}: tensor ${name} was lost when the GPU was closed; make it again`);
     if (storage.bytes > limit) {
       throw new OutOfMemoryError(
-        `${kernel}: ${name} needs ${mib(storage.bytes)} but this adapter binds at most ${mib(limit)}`,
+        `${kernel.name}: ${name} needs ${mib(storage.bytes)} but this adapter binds at most ${mib(limit)}`,
       );
     }
     return storage;
   });
-  const half = bindingsOf(kernel).filter((_, i) => bound[i].half);
+  const half = kernel.bindings.filter((_, i) => bound[i].half);
   const given: Consts = {
     ...(consts as Consts),
     ...(numbers.length > 0 && !direct && { [IMMEDIATES]: numbers.join(", ") }),
     ...(half.length > 0 && { [HALF]: half.map(({ name }) => name).join(",") }),
   };
   recording.calls.push({
-    ...{ kernel, key: pipelineKey(kernel, given), consts: given },
+    ...{ kernel, key: pipelineKey(kernel.name, given), consts: given },
     ...{ immediates: direct ? Uint32Array.from(numbers) : null, buffers: bound, grid, flops },
   });
 }
@@ -266,7 +261,7 @@ function allocate(g: Gpu, program: Program, survivors: ReadonlySet<Storage> | "a
 
 /** The bind group of a call, remembered by kernel and buffers as long as the newest of them lives. */
 function bindGroup(g: Gpu, call: KernelCall): GPUBindGroup {
-  let key: string = call.kernel;
+  let key = call.kernel.name;
   let newest = call.buffers[0].buffer!;
   for (const { buffer, bytes, half } of call.buffers) {
     key += `|${buffer!.id}:${bytes}${half ? "h" : ""}`;
@@ -279,12 +274,12 @@ function bindGroup(g: Gpu, call: KernelCall): GPUBindGroup {
 
 /** The bind group of a call whose storages lie in the buffers that `bufferOf` tells. */
 export function createBindGroup(g: Gpu, call: KernelCall, bufferOf: (storage: Storage) => Buffer): GPUBindGroup {
-  const entries = bindingsOf(call.kernel).map((b, binding) => {
+  const entries = call.kernel.bindings.map((b, binding) => {
     const storage = call.buffers[binding];
     // arrayLength follows the bound size: exact for scalars, up to the next vector for vec4 (buffers are padded).
     const vector = storage.half ? 8 : 16;
     const size = b.element.startsWith("vec4") ? Math.ceil(storage.bytes / vector) * vector : storage.bytes;
     return { binding, resource: { buffer: bufferOf(storage).gpu, size } };
   });
-  return g.device.createBindGroup({ label: call.kernel, layout: g.pipelines.layout(call.kernel).group, entries });
+  return g.device.createBindGroup({ label: call.kernel.name, layout: g.pipelines.layout(call.kernel).group, entries });
 }

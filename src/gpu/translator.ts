@@ -2,12 +2,12 @@
 // sends one after another, each when told that the one before is done (see precompile.ts).
 
 import { close, gpu, init } from "./device.ts";
-import { bindingsOf, type Consts, type KernelName } from "./kernel.ts";
+import type { Consts, Kernel } from "./kernel.ts";
 import { waitFor } from "./wait.ts";
 
 /** What names a shader. */
 export interface Shader {
-  readonly kernel: KernelName;
+  readonly kernel: Kernel;
   readonly key: string;
   readonly consts: Consts;
   /** How many a call brings. */
@@ -22,7 +22,7 @@ const INDIRECT = 0x100; // GPUBufferUsage.INDIRECT
 async function runOnNothing({ kernel, key, consts, immediates }: Shader): Promise<void> {
   const { device, pipelines } = gpu();
   await pipelines.compile(kernel, consts, key);
-  const entries = bindingsOf(kernel).map((_, binding) => ({
+  const entries = kernel.bindings.map((_, binding) => ({
     ...{ binding, resource: { buffer: device.createBuffer({ size: BYTES, usage: STORAGE }) } },
   }));
   const encoder = device.createCommandEncoder();

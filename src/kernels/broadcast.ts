@@ -3,6 +3,7 @@
 
 import { ShapeError } from "../errors.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, stridesOf, type Shape } from "../shape.ts";
 import { emptyFrom, hostTensor, type Tensor } from "../tensor.ts";
@@ -59,7 +60,7 @@ export function scalar(value: number): Tensor {
 export function callBinary(op: BinaryOp, a: View, b: View, shape: Shape): Tensor {
   const y = emptyFrom(shape, a.tensor, b.tensor);
   const consts = { OP: OPS.indexOf(op), ...layoutConsts(op, shape, { A: a.shape, B: b.shape }) };
-  launch("binary", { consts, buffers: { a: a.tensor, b: b.tensor, y }, grid: vec4Grid(y.size), flops: y.size });
+  launch(wgsl.binary, { consts, buffers: { a: a.tensor, b: b.tensor, y }, grid: vec4Grid(y.size), flops: y.size });
   return y;
 }
 
@@ -68,7 +69,7 @@ export function callSlope(slope: BinarySlope, a: View, b: View, dy: Tensor): Ten
   const g = emptyFrom(dy.shape, dy);
   const consts = { OP: SLOPES.indexOf(slope), ...layoutConsts(slope, dy.shape, { A: a.shape, B: b.shape }) };
   const buffers = { a: a.tensor, b: b.tensor, dy, g };
-  launch("binary_backward", { consts, buffers, grid: vec4Grid(g.size), flops: 3 * g.size });
+  launch(wgsl.binary_backward, { consts, buffers, grid: vec4Grid(g.size), flops: 3 * g.size });
   return g;
 }
 
@@ -76,7 +77,7 @@ export function callSlope(slope: BinarySlope, a: View, b: View, dy: Tensor): Ten
 export function callWhere(cond: Tensor, a: Tensor, b: Tensor, shape: Shape): Tensor {
   const y = emptyFrom(shape, a, b);
   const consts = layoutConsts("where", shape, { C: cond.shape, A: a.shape, B: b.shape });
-  launch("where", { consts, buffers: { cond, a, b, y }, grid: vec4Grid(y.size) });
+  launch(wgsl.where, { consts, buffers: { cond, a, b, y }, grid: vec4Grid(y.size) });
   return y;
 }
 

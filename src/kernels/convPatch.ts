@@ -1,6 +1,7 @@
 // The convolution kernels of software adapters with 8 lanes: which patch of outputs a thread works on, and their launch.
 
 import { linearGrid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { axisConsts, ceilDiv } from "./axes.ts";
 import { noGrad } from "../autograd.ts";
@@ -143,7 +144,7 @@ export function launchPatch(
   const z = s.groups * ceilDiv(ceilDiv(s.cout, PATCH_LANES), patch.TC);
   const [across, down] = linearGrid(count, 1);
   const { consts, immediates } = geometry(apartBy(s, patch));
-  launch("conv_forward_patch", {
+  launch(wgsl.conv_forward_patch, {
     consts: { ...consts, ...patch },
     immediates: { ...immediates, biased: bias ? 1 : 0 },
     buffers: { x, w: packTaps(s, patch.TC, w), bias: bias ?? w, y },
@@ -161,7 +162,7 @@ function packTaps(s: ConvShape & { readonly transposed: boolean }, TC: number, w
   const packed = empty([groups, tiles, kd, cin, PATCH_LANES, 4 * ceilDiv(TC * taps, 4)]);
   const [a, b] = transposed ? [cin, cout] : [cout, cin];
   const way = transposed ? 1 : 0;
-  launch("conv_pack_taps", {
+  launch(wgsl.conv_pack_taps, {
     consts: { PACK: PATCH_LANES, TC, SWAP: way, FLIP: way },
     immediates: { groups, a, b, kd, taps },
     buffers: { w, packed },
@@ -239,7 +240,7 @@ export function launchGradPatch(
 ): void {
   const [across, down] = linearGrid(tiles, 1);
   const { consts, immediates } = geometry(apartBy(s, patch));
-  launch("conv_weight_grad_patch", {
+  launch(wgsl.conv_weight_grad_patch, {
     consts: { ...consts, ...patch },
     immediates,
     buffers: { x, dy: withWholeRows(dy), dw },

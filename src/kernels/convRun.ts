@@ -4,6 +4,7 @@
 
 import { gpu } from "../gpu/device.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { sizeOf } from "../shape.ts";
 import { Rng } from "../random.ts";
@@ -79,7 +80,7 @@ function packWeights(w: Tensor, p: Product, pack: number): Tensor {
   const taps = sizeOf(p.kernel);
   const packed = empty([p.groups, ceilDiv(p.cout, pack), taps, p.cin, pack]);
   const [A, B] = p.transposed ? [p.cin, p.cout] : [p.cout, p.cin];
-  launch("conv_pack_weights", {
+  launch(wgsl.conv_pack_weights, {
     consts: { PACK: pack, SWAP: p.transposed ? 1 : 0, FLIP: p.transposed ? 1 : 0 },
     immediates: { a: A, b: B, k: taps },
     buffers: { w, packed },
@@ -107,7 +108,7 @@ function launchProduct(choice: ForwardChoice, p: Product, x: Tensor, w: Tensor, 
     const packed = packWeights(w, p, SG);
     const grid = withDepth(linearGrid(pixels, PV * SG), z);
     const { consts, immediates } = subgroupGeometry(p);
-    launch("conv_forward_subgroup", {
+    launch(wgsl.conv_forward_subgroup, {
       consts: { ...consts, TC, PV, LD, LH, LW },
       immediates: { ...immediates, biased: bias ? 1 : 0 },
       buffers: { x, w: packed, bias: bias ?? w, y },
@@ -123,7 +124,7 @@ function launchProduct(choice: ForwardChoice, p: Product, x: Tensor, w: Tensor, 
     const z = phases * p.groups * ceilDiv(p.cout, tile.TM * tile.WY);
     const grid = withDepth(linearGrid(pixels, tile.TN * tile.WX), z);
     const buffers = { x, w: packed, bias: bias ?? w, y };
-    launch("conv_forward", { consts: { ...tile, ...productConsts(p, bias) }, buffers, grid, flops });
+    launch(wgsl.conv_forward, { consts: { ...tile, ...productConsts(p, bias) }, buffers, grid, flops });
   }
 }
 
@@ -141,8 +142,12 @@ function shapeKey(s: ConvShape, batch: number): string {
 const products: Tunable<ProductShape, ForwardChoice> = {
   name: "convolution",
   kernels: [
-    ...(["conv_forward", "conv_forward_subgroup", "conv_forward_patch", "conv_forward_subgroup_matrix"] as const),
-    ...(["conv_pack_weights", "conv_pack_taps"] as const),
+    wgsl.conv_forward,
+    wgsl.conv_forward_subgroup,
+    wgsl.conv_forward_patch,
+    wgsl.conv_forward_subgroup_matrix,
+    wgsl.conv_pack_weights,
+    wgsl.conv_pack_taps,
   ],
   key: ({ p, batch }) =>
     `${shapeKey(p, batch)} ${p.fraction.join("x")}${p.transposed ? " transposed" : ""} ${matmulPrecision()}`,
@@ -187,7 +192,7 @@ export function runInputGrad(
 /** The sum over the first axis of `parts` as a tensor of `shape`. */
 function reduceParts(parts: Tensor, shape: readonly number[]): Tensor {
   const y = empty(shape);
-  launch("conv_reduce", { buffers: { parts, y }, grid: linearGrid(y.size, 64) });
+  launch(wgsl.conv_reduce, { buffers: { parts, y }, grid: linearGrid(y.size, 64) });
   return y;
 }
 
@@ -205,7 +210,7 @@ function packChannels(x: Tensor, groups: number, pack: number): Tensor {
   const C = channels / groups;
   const S = x.size / (batch * channels);
   const packed = empty([batch, groups, ceilDiv(C, pack), S, pack]);
-  launch("conv_pack_channels", {
+  launch(wgsl.conv_pack_channels, {
     consts: { PACK: pack, RUN },
     immediates: { channels: C, size: S },
     buffers: { x, packed },
@@ -216,7 +221,12 @@ function packChannels(x: Tensor, groups: number, pack: number): Tensor {
 
 const weightGrads: Tunable<{ readonly s: ConvShape; readonly batch: number }, GradChoice> = {
   name: "convolution weight gradient",
-  kernels: ["conv_weight_grad", "conv_weight_grad_subgroup", "conv_weight_grad_patch", "conv_pack_channels"],
+  kernels: [
+    wgsl.conv_weight_grad,
+    wgsl.conv_weight_grad_subgroup,
+    wgsl.conv_weight_grad_patch,
+    wgsl.conv_pack_channels,
+  ],
   key: ({ s, batch }) => shapeKey(s, batch),
   candidates: ({ s }) => gradChoices(s),
   tolerance: () => REORDERED,
@@ -245,7 +255,7 @@ function launchWeightGrad(choice: GradChoice, s: ConvShape, x: Tensor, dy: Tenso
     const dw = parts(splits);
     const buffers = { x, dy, dw };
     const consts = { ...tile, ...geometryConsts(s) };
-    launch("conv_weight_grad", { consts, buffers, grid: withDepth(grid, splits), flops });
+    launch(wgsl.conv_weight_grad, { consts, buffers, grid: withDepth(grid, splits), flops });
     return summed(dw, splits);
   }
   if (choice.kernel === "patch") {
@@ -265,7 +275,7 @@ function launchWeightGrad(choice: GradChoice, s: ConvShape, x: Tensor, dy: Tenso
   const dw = parts(splits);
   const grid = withDepth(linearGrid(tiles, 1), splits);
   const { consts, immediates } = subgroupGeometry(s);
-  launch("conv_weight_grad_subgroup", {
+  launch(wgsl.conv_weight_grad_subgroup, {
     consts: { ...consts, TC, QV, PACKED: packed ? 1 : 0 },
     immediates,
     buffers: { x, dy: grads, dw },
@@ -281,7 +291,7 @@ export function runBiasGrad(dy: Tensor): Tensor {
   const count = dy.size / C;
   const splits = splitsFor(C, count, 64, 1024);
   const db = empty(splits === 1 ? [C] : [splits, C]);
-  launch("conv_bias_grad", {
+  launch(wgsl.conv_bias_grad, {
     consts: { WG: 64 },
     immediates: { channels: C, size: count / batch, half: 64 / 2 },
     buffers: { dy, db },

@@ -2,6 +2,7 @@
 
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import type { Rng } from "../random.ts";
 import { showShape, sizeOf } from "../shape.ts";
@@ -57,6 +58,6 @@ function drop(op: string, x: Tensor, per: number, { p = 0.5, training = true, rn
 
 function mask(x: Tensor, state: Tensor, per: number): Tensor {
   const y = emptyFrom(x.shape, x);
-  launch("dropout", { consts: { PER: per }, buffers: { x, state, y }, grid: vec4Grid(x.size), flops: x.size });
+  launch(wgsl.dropout, { consts: { PER: per }, buffers: { x, state, y }, grid: vec4Grid(x.size), flops: x.size });
   return y;
 }

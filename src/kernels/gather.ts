@@ -2,6 +2,7 @@
 
 import { ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, sizeOf, type Shape } from "../shape.ts";
 import { empty, Tensor, type Dtype } from "../tensor.ts";
@@ -32,7 +33,7 @@ export function gather(x: Tensor, shape: Shape, strides: readonly number[], base
   const sizes = { N1: n(1), N2: n(2), N3: n(3), N4: n(4), N5: n(5) };
   const steps = { S0: s(0), S1: s(1), S2: s(2), S3: s(3), S4: s(4), S5: s(5) };
   const consts = { T, BASE: base / per, ...sizes, ...steps };
-  launch("gather", { consts, buffers: { x, y }, grid: linearGrid(y.size / per, 64) });
+  launch(wgsl.gather, { consts, buffers: { x, y }, grid: linearGrid(y.size / per, 64) });
   return y;
 }
 

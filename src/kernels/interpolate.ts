@@ -3,6 +3,7 @@
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
@@ -48,7 +49,7 @@ export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
 
 function launchRows(x: Tensor, y: Tensor, consts: Record<string, number | boolean>): void {
   const PER = y.shape[y.shape.length - 1] % 4 === 0 ? 4 : 1; // four elements share the work of finding their row
-  launch("interpolate", { consts: { ...consts, PER }, buffers: { x, y }, grid: linearGrid(y.size / PER, WG) });
+  launch(wgsl.interpolate, { consts: { ...consts, PER }, buffers: { x, y }, grid: linearGrid(y.size / PER, WG) });
 }
 
 /** One axis: output o comes from position (a * o + b) / den of the input. */

@@ -3,6 +3,7 @@
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { broadcastShapes, normalDim, sameShape, showShape, sizeOf, stridesOf, type Shape } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
@@ -173,7 +174,7 @@ export function concat(list: readonly Tensor[], dim: number): Tensor {
 
 function concatPair(a: Tensor, b: Tensor, dim: number, y: Tensor): void {
   const [T, [A, B]] = widen(a.dtype, [rowOf(a, dim), rowOf(b, dim)]);
-  launch("concat_pair", {
+  launch(wgsl.concat_pair, {
     consts: { T, A, B },
     buffers: { a, b, y },
     grid: linearGrid((y.size / rowOf(y, dim)) * (A + B), 64),
@@ -206,7 +207,7 @@ function copyChunks(x: Tensor, y: Tensor, { xRow, xStart, yRow, yStart, chunk }:
   const rows = x.size / xRow;
   const ACROSS = Math.min(64, 2 ** Math.ceil(Math.log2(wide)));
   const [down, folded] = linearGrid(rows, 64 / ACROSS);
-  launch("copy_chunks", {
+  launch(wgsl.copy_chunks, {
     consts: { T, ACROSS },
     immediates: { rows, x_row, x_start, y_row, y_start, chunk: wide },
     buffers: { x, y },

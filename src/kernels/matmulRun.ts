@@ -2,6 +2,7 @@
 
 import { gpu } from "../gpu/device.ts";
 import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { Rng } from "../random.ts";
 import { broadcastShapes, sizeOf, stridesOf, type Shape } from "../shape.ts";
@@ -68,7 +69,7 @@ export function product(
 
 const products: Tunable<Product, Choice> = {
   name: "matrix product",
-  kernels: ["matmul", "matmul_rows", "matmul_subgroup", "matmul_subgroup_matrix"],
+  kernels: [wgsl.matmul, wgsl.matmul_rows, wgsl.matmul_subgroup, wgsl.matmul_subgroup_matrix],
   key: ({ a, b, transposeA, transposeB }) =>
     `${a.join("x")}${transposeA ? "t" : ""} ${b.join("x")}${transposeB ? "t" : ""} ${matmulPrecision()}`,
   candidates,
@@ -145,7 +146,7 @@ function run({ kernel, tile }: Choice, p: Product, a: Tensor, b: Tensor, bias: T
   const flops = 2 * y.size * K;
   const BIAS = bias ? 1 : 0;
   if (kernel === "rows") {
-    launch("matmul_rows", { consts: { N, K, BIAS }, buffers, grid: [N, Math.ceil(M / 8), 1], flops });
+    launch(wgsl.matmul_rows, { consts: { N, K, BIAS }, buffers, grid: [N, Math.ceil(M / 8), 1], flops });
     return y;
   }
   const BATCH = sizeOf(batch);
@@ -158,12 +159,12 @@ function run({ kernel, tile }: Choice, p: Product, a: Tensor, b: Tensor, bias: T
   if (kernel === "subgroup") {
     const SG = gpu().info.subgroupSize;
     const [x, rest] = linearGrid(Math.ceil(M / tile.RM) * Math.ceil(N / (tile.RN * SG)), 1);
-    launch("matmul_subgroup", { consts: { ...layout, SG, ...tile }, buffers, grid: [x, rest, BATCH], flops });
+    launch(wgsl.matmul_subgroup, { consts: { ...layout, SG, ...tile }, buffers, grid: [x, rest, BATCH], flops });
   } else if (kernel === "matrix") {
     launchMatmulMatrix(tile, M, layout, buffers, flops);
   } else {
     const [x, rest] = linearGrid(Math.ceil(M / tile.TM) * Math.ceil(N / tile.TN), 1);
-    launch("matmul", { consts: { ...layout, ...tile }, buffers, grid: [x, rest, BATCH], flops });
+    launch(wgsl.matmul, { consts: { ...layout, ...tile }, buffers, grid: [x, rest, BATCH], flops });
   }
   return y;
 }

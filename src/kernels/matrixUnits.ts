@@ -4,6 +4,7 @@
 import { gpu } from "../gpu/device.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import type { ConstName } from "../gpu/kernel.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { chooseMatrixConfig, type SubgroupMatrixConfig } from "../gpu/subgroupMatrix.ts";
 import { sizeOf } from "../shape.ts";
@@ -111,7 +112,7 @@ function fits(t: MatrixTile): boolean {
 
 /** Shape and strides of a product, by the names of the consts of matmul.wgsl. */
 export type MatmulLayout = { readonly N: number; readonly BATCH: number } & Partial<
-  Record<ConstName<"matmul_subgroup_matrix">, number>
+  Record<ConstName<typeof wgsl.matmul_subgroup_matrix>, number>
 >;
 
 /** Launches matmul_subgroup_matrix: `rows` is M, `layout` the consts that matmul.wgsl would get besides its tile. */
@@ -124,11 +125,11 @@ export function launchMatmulMatrix(
 ): void {
   const tiles = ceilDiv(rows, tileRows(tile)) * ceilDiv(layout.N, tileColumns(tile));
   const [x, y] = linearGrid(tiles, 1);
-  launch("matmul_subgroup_matrix", { consts: { ...layout, ...tile }, buffers, grid: [x, y, layout.BATCH], flops });
+  launch(wgsl.matmul_subgroup_matrix, { consts: { ...layout, ...tile }, buffers, grid: [x, y, layout.BATCH], flops });
 }
 
 /** Shape of a convolution, by the names of the consts of conv_forward.wgsl. */
-export type ConvConsts = Partial<Record<ConstName<"conv_forward_subgroup_matrix">, number>>;
+export type ConvConsts = Partial<Record<ConstName<typeof wgsl.conv_forward_subgroup_matrix>, number>>;
 
 /**
  * Launches conv_forward_subgroup_matrix: `consts` are those that conv_forward.wgsl would get besides its tile,
@@ -144,5 +145,5 @@ export function launchConvMatrix(
   const pixels = buffers.y.shape[0] * sizeOf(p.output.map((n, axis) => ceilDiv(n, p.fraction[axis])));
   const [x, y] = linearGrid(pixels, tileColumns(tile));
   const z = sizeOf(p.fraction) * p.groups * ceilDiv(p.cout, tileRows(tile));
-  launch("conv_forward_subgroup_matrix", { consts: { ...consts, ...tile }, buffers, grid: [x, y, z], flops });
+  launch(wgsl.conv_forward_subgroup_matrix, { consts: { ...consts, ...tile }, buffers, grid: [x, y, z], flops });
 }

@@ -6,6 +6,7 @@ import { record } from "../autograd.ts";
 import { recomputing } from "../checkpoint.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { sameShape, showShape, sizeOf, type Shape } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
@@ -60,7 +61,7 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
   const saved = empty([p.C, 4]);
   const track = training && runningMean !== null && !recomputing();
   const { WG, half } = joinTree(p.batchSlices);
-  launch("batch_norm_finalise", {
+  launch(wgsl.batch_norm_finalise, {
     consts: {
       LANES: p.lanes,
       EPS: eps,
@@ -89,7 +90,7 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
     const coef = empty([p.C, 4]);
     const dweight = empty([p.C]);
     const dbias = empty([p.C]);
-    launch("batch_norm_backward_finalise", {
+    launch(wgsl.batch_norm_backward_finalise, {
       consts: { TRAINING: training, WG },
       immediates: { size: p.size, slices: p.T, channels: p.C, half },
       buffers: { partial: sums, saved, coef, dweight, dbias },
@@ -164,7 +165,7 @@ function normGroups(
   const grid = linearGrid(p.count / CG, 1);
   const partial = moments(x, p);
   const saved = empty([p.count, 4]);
-  launch("group_norm_finalise", {
+  launch(wgsl.group_norm_finalise, {
     consts: { ...counts(p), C, CG, EPS: eps, HAS_WEIGHT: !!weight, HAS_BIAS: !!bias, WG },
     buffers: { partial, weight: weight ?? partial, bias: bias ?? partial, saved },
     grid,
@@ -175,7 +176,7 @@ function normGroups(
     let dx: Tensor | null = null;
     if (needs[0]) {
       const coef = empty([p.count, 4]);
-      launch("group_norm_backward_finalise", {
+      launch(wgsl.group_norm_backward_finalise, {
         consts: { SIZE: p.size, T: p.T, CG, WG },
         buffers: { partial: sums, saved, coef },
         grid,
@@ -185,7 +186,7 @@ function normGroups(
     if (!needs[1] && !needs[2]) return [dx];
     const dweight = empty([C]);
     const dbias = empty([C]);
-    launch("group_norm_affine_backward", {
+    launch(wgsl.group_norm_affine_backward, {
       consts: { T: p.T, C, WG: joinThreads(p.batchSlices) },
       buffers: { partial: sums, saved, dweight, dbias },
       grid: [C, 1, 1],
@@ -218,7 +219,7 @@ const sharing = (p: Planes) => ({ units: p.units, threads: p.T });
 
 function moments(x: Tensor, p: Planes): Tensor {
   const partial = empty([p.count, p.T, 2]);
-  launch("norm_moments", {
+  launch(wgsl.norm_moments, {
     consts: { V: p.type, LANES: p.lanes, WG },
     immediates: sharing(p),
     buffers: { x, partial },
@@ -230,7 +231,7 @@ function moments(x: Tensor, p: Planes): Tensor {
 
 function apply(x: Tensor, saved: Tensor, p: Planes, residual: Tensor | null = null): Tensor {
   const y = emptyFrom(x.shape, x);
-  launch("norm_apply", {
+  launch(wgsl.norm_apply, {
     consts: { ...layout(p), RESIDUAL: residual !== null },
     immediates: sharing(p),
     buffers: { x, saved, residual: residual ?? x, y },
@@ -243,7 +244,7 @@ function apply(x: Tensor, saved: Tensor, p: Planes, residual: Tensor | null = nu
 /** `output`: of the forward pass, where it added a residual before its ReLU. */
 function backwardSums(x: Tensor, saved: Tensor, dy: Tensor, p: Planes, output: Tensor | null = null): Tensor {
   const partial = empty([p.count, p.T, 2]);
-  launch("norm_backward_sums", {
+  launch(wgsl.norm_backward_sums, {
     consts: { ...layout(p), LANES: p.lanes, RESIDUAL: output !== null },
     immediates: sharing(p),
     buffers: { x, saved, dy, output: output ?? x, partial },
@@ -264,7 +265,7 @@ function backwardApply(
 ): [Tensor, Tensor | null] {
   const dx = empty(x.shape, x.dtype);
   const dresidual = output ? empty(x.shape, x.dtype) : empty([4]);
-  launch("norm_backward_apply", {
+  launch(wgsl.norm_backward_apply, {
     consts: { ...layout(p), RESIDUAL: output !== null },
     immediates: sharing(p),
     buffers: { x, saved, coef, dy, output: output ?? x, dx, dresidual },
@@ -293,7 +294,7 @@ export function layerNorm(
   const grid = linearGrid(R, 1);
   const y = emptyFrom(x.shape, x);
   const saved = empty([R, 2]);
-  launch("layer_norm", {
+  launch(wgsl.layer_norm, {
     consts: { M, EPS: eps, HAS_WEIGHT: !!weight, HAS_BIAS: !!bias, WG },
     buffers: { x, weight: weight ?? x, bias: bias ?? x, y, saved },
     grid,
@@ -302,7 +303,7 @@ export function layerNorm(
   return record(y, present(x, weight, bias), (dy, needs) => {
     const dx = needs[0] ? empty(x.shape, x.dtype) : null;
     if (dx)
-      launch("layer_norm_backward", {
+      launch(wgsl.layer_norm_backward, {
         consts: { M, HAS_WEIGHT: !!weight, WG },
         buffers: { x, weight: weight ?? x, saved, dy, dx },
         grid,
@@ -320,7 +321,7 @@ function layerNormAffine(x: Tensor, saved: Tensor, dy: Tensor, shape: Shape): [T
   const SLICES = Math.min(256, Math.ceil(x.size / M / 64));
   const partW = empty([SLICES, ...shape]);
   const partB = empty([SLICES, ...shape]);
-  launch("layer_norm_affine_backward", {
+  launch(wgsl.layer_norm_affine_backward, {
     consts: { M, SLICES },
     buffers: { x, saved, dy, dweight: partW, dbias: partB },
     grid: linearGrid(SLICES * M, 64),
@@ -331,7 +332,7 @@ function layerNormAffine(x: Tensor, saved: Tensor, dy: Tensor, shape: Shape): [T
 
 function sumSlices(x: Tensor, shape: Shape): Tensor {
   const y = empty(shape);
-  launch("sum_slices", { buffers: { x, y }, grid: linearGrid(y.size, 64) });
+  launch(wgsl.sum_slices, { buffers: { x, y }, grid: linearGrid(y.size, 64) });
   return y;
 }
 

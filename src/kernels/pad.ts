@@ -4,6 +4,7 @@ import { isFloat } from "./checks.ts";
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, sizeOf, type Shape } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
@@ -121,7 +122,7 @@ function launchPad(x: Tensor, given: readonly Dim[], mode: number, value: number
     ...numbered("BEFORE", (i) => at(i).before),
     ...numbered("STEP", (i) => at(i).step),
   };
-  launch("pad", { consts, buffers: { x, y }, grid: linearGrid(y.size / (wide ? 4 : 1), 64) });
+  launch(wgsl.pad, { consts, buffers: { x, y }, grid: linearGrid(y.size / (wide ? 4 : 1), 64) });
   return y;
 }
 
@@ -138,7 +139,7 @@ function padBackward(dy: Tensor, dims: readonly Dim[], mode: number): Tensor {
       BEFORE: d.before,
       AFTER: d.out - d.n - d.before,
     };
-    launch("pad_backward", { consts, buffers: { dy: g, dx }, grid: linearGrid(dx.size, 64) });
+    launch(wgsl.pad_backward, { consts, buffers: { dy: g, dx }, grid: linearGrid(dx.size, 64) });
     g = dx;
   });
   return g;

@@ -3,6 +3,7 @@
 
 import { gpu } from "../gpu/device.ts";
 import { linearGrid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { sizeOf, type Shape } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
@@ -55,7 +56,7 @@ export function joinTree(slices: number): { readonly WG: number; readonly half: 
 export function planeSlicedSums(a: Tensor, b: Tensor | null, p: PlaneSlices): Tensor {
   const planes = a.size / p.size;
   const partial = empty([planes, p.T]);
-  launch("plane_sum", {
+  launch(wgsl.plane_sum, {
     consts: { V: p.type, LANES: p.lanes, PRODUCT: b !== null, WG },
     immediates: { units: p.units, threads: p.T },
     buffers: { a, b: b ?? a, partial },
@@ -70,7 +71,7 @@ export function planeSums(x: Tensor, shape: Shape, factor: number): Tensor {
   const p = planeSlices(sizeOf(x.shape.slice(2)));
   const partial = planeSlicedSums(x, null, p);
   const y = empty(shape);
-  launch("plane_join", {
+  launch(wgsl.plane_join, {
     consts: { T: p.T, FACTOR: factor, WG: joinThreads(p.T) },
     buffers: { partial, y },
     grid: linearGrid(y.size, 1),
@@ -82,7 +83,7 @@ export function planeSums(x: Tensor, shape: Shape, factor: number): Tensor {
 export function planeAffine(x: Tensor, scale: Tensor, shift: Tensor | null): Tensor {
   const p = planeSlices(sizeOf(x.shape.slice(2)));
   const y = emptyFrom(x.shape, x);
-  launch("plane_affine", {
+  launch(wgsl.plane_affine, {
     consts: { V: p.type, SHIFT: shift !== null, WG },
     immediates: { units: p.units, threads: p.T },
     buffers: { x, scale, shift: shift ?? scale, y },
@@ -96,7 +97,7 @@ export function planeAffine(x: Tensor, scale: Tensor, shift: Tensor | null): Ten
 export function planeFill(value: Tensor, shape: Shape, factor: number): Tensor {
   const p = planeSlices(sizeOf(shape.slice(2)));
   const y = empty(shape);
-  launch("plane_fill", {
+  launch(wgsl.plane_fill, {
     consts: { V: p.type, UNITS: p.units, T: p.T, FACTOR: factor, WG },
     buffers: { value, y },
     grid: linearGrid(value.size * p.T, WG),

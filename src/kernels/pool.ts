@@ -3,6 +3,7 @@
 import { gradEnabled, record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, sizeOf } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
@@ -99,7 +100,7 @@ function maxPool(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions): T
   const y = emptyFrom(w.shape, x);
   const SAVE = gradEnabled() && x.requiresGrad;
   const index = empty(SAVE ? w.shape : [1], "u32");
-  launch("max_pool", {
+  launch(wgsl.max_pool, {
     consts: { ...w.sizes, ...axisConsts("K", w.kernel), ...axisConsts("D", w.dilation), INSIDE: w.inside, SAVE, WG },
     buffers: { x, y, index },
     grid: linearGrid(y.size, WG),
@@ -111,13 +112,13 @@ function maxPoolBackward(x: Tensor, index: Tensor, dy: Tensor, w: Windows): Tens
   const dx = empty(x.shape, x.dtype);
   const [OD, OH, OW] = w.out;
   if (w.tiles) {
-    launch("max_pool_tiles_backward", {
+    launch(wgsl.max_pool_tiles_backward, {
       consts: { OD, OH, OW, ...axisConsts("K", w.kernel), WG },
       buffers: { dy, index, dx },
       grid: linearGrid(dy.size, WG),
     });
   } else {
-    launch("max_pool_backward", {
+    launch(wgsl.max_pool_backward, {
       consts: { ...w.sizes, ...axisConsts("E", w.extent), WG },
       buffers: { dy, index, dx },
       grid: linearGrid(dx.size, WG),
@@ -130,10 +131,10 @@ function avgPool(op: string, x: Tensor, rank: 2 | 3, options: AvgPoolOptions): T
   const w = windowsOf(op, x, rank, options);
   const consts = { ...w.sizes, ...axisConsts("K", w.kernel), PADDED: options.countIncludePad ?? true, WG };
   const y = emptyFrom(w.shape, x);
-  launch("avg_pool", { consts: { ...consts, BACKWARD: false }, buffers: { x, y }, grid: linearGrid(y.size, WG) });
+  launch(wgsl.avg_pool, { consts: { ...consts, BACKWARD: false }, buffers: { x, y }, grid: linearGrid(y.size, WG) });
   return record(y, [x], (dy) => {
     const dx = empty(x.shape, x.dtype);
-    launch("avg_pool", {
+    launch(wgsl.avg_pool, {
       consts: { ...consts, BACKWARD: true },
       buffers: { x: dy, y: dx },
       grid: linearGrid(dx.size, WG),

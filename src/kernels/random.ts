@@ -1,6 +1,7 @@
 // Tensors of random numbers, made on the GPU: the same numbers that the Rng gives on the host.
 
 import { OptionError } from "../errors.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import type { Rng } from "../random.ts";
 import { sizeOf, type Shape } from "../shape.ts";
@@ -17,7 +18,7 @@ function random(op: Op, shape: Shape, rng: Rng, { dtype = "f32" as Dtype, p = 0,
   const y = empty(shape, dtype);
   const state = draw(rng, draws * sizeOf(shape), p);
   const consts = { OP: OPS.indexOf(op), T: dtype };
-  launch("random", { consts, buffers: { state, y }, grid: vec4Grid(y.size), flops: 20 * y.size });
+  launch(wgsl.random, { consts, buffers: { state, y }, grid: vec4Grid(y.size), flops: 20 * y.size });
   return y;
 }
 

@@ -3,6 +3,7 @@
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { normalDim, sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
@@ -145,6 +146,6 @@ export function argmax(x: Tensor, { dim, keepDim = false }: { dim?: number; keep
   // Threads that share a line read neighbours only where the line is contiguous.
   const lanes = p.count >= 64 && (inner === 1 || y.size < 4096) ? 64 : 1;
   const consts = { LANES: lanes, R: p.count, INNER: inner };
-  launch("argmax", { consts, buffers: { x, y }, grid: linearGrid(y.size, 64 / lanes), flops: x.size });
+  launch(wgsl.argmax, { consts, buffers: { x, y }, grid: linearGrid(y.size, 64 / lanes), flops: x.size });
   return y;
 }

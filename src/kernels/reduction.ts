@@ -3,6 +3,7 @@
 
 import { gpu } from "../gpu/device.ts";
 import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { sameShape, sizeOf, type Shape } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
@@ -116,7 +117,7 @@ interface PassConsts {
 
 function launchRows(x: Tensor, y: Tensor, { outer, r, chunks }: Pass, consts: PassConsts): void {
   const rowsY = Math.min(outer, MAX_WORKGROUPS);
-  launch("reduce_rows", {
+  launch(wgsl.reduce_rows, {
     consts: { ...consts, CHUNK: rowChunk(outer, r), ALIGNED: r % 4 === 0 || outer === 1 },
     buffers: { x, y },
     grid: [chunks, rowsY, Math.ceil(outer / rowsY)],
@@ -126,7 +127,7 @@ function launchRows(x: Tensor, y: Tensor, { outer, r, chunks }: Pass, consts: Pa
 
 function launchColumns(x: Tensor, y: Tensor, { inner, chunks }: Pass, consts: PassConsts): void {
   const width = inner % 4 === 0 ? 4 : 1;
-  launch("reduce_columns", {
+  launch(wgsl.reduce_columns, {
     consts: { ...consts, T: width === 4 ? "vec4<f32>" : "f32", INNER: inner / width, CHUNKS: chunks },
     buffers: { x, y },
     grid: linearGrid(y.size / width, WG),

@@ -3,6 +3,7 @@
 import { record } from "../autograd.ts";
 import { gpu } from "../gpu/device.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { normalDim, sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
@@ -29,10 +30,10 @@ function call(op: string, x: Tensor, dim: number, logarithm: boolean): Tensor {
   const axis = normalDim(op, dim, x.shape.length);
   const { consts, grid } = lines(x.shape, axis, logarithm);
   const y = empty(x.shape);
-  launch("softmax", { consts, buffers: { x, y }, grid, flops: 5 * x.size });
+  launch(wgsl.softmax, { consts, buffers: { x, y }, grid, flops: 5 * x.size });
   return record(y, [x], (dy) => {
     const dx = empty(x.shape, x.dtype);
-    launch("softmax_backward", { consts, buffers: { y, dy, dx }, grid, flops: 4 * x.size });
+    launch(wgsl.softmax_backward, { consts, buffers: { y, dy, dx }, grid, flops: 4 * x.size });
     return [dx];
   });
 }

@@ -4,6 +4,7 @@
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
@@ -33,7 +34,7 @@ export function squeezeExcitation(x: Tensor, w1: Tensor, b1: Tensor | null, w2: 
   const hidden = empty([N, R]);
   const gate = empty([N, C]);
   const partial = planeSlicedSums(x, null, p);
-  launch("squeeze_excitation", {
+  launch(wgsl.squeeze_excitation, {
     consts: { HAS_B1: b1 !== null, HAS_B2: b2 !== null, WG },
     immediates: block,
     buffers: { partial, w1, b1: b1 ?? w1, w2, b2: b2 ?? w2, squeezed, hidden, gate },
@@ -50,7 +51,7 @@ export function squeezeExcitation(x: Tensor, w1: Tensor, b1: Tensor | null, w2: 
       const dhidden = empty([N, R]);
       const shift = empty([N, C]);
       const sums = planeSlicedSums(dy, x, p);
-      launch("squeeze_excitation_backward", {
+      launch(wgsl.squeeze_excitation_backward, {
         consts: { WG },
         immediates: block,
         buffers: { partial: sums, w1, w2, hidden, gate, dout, dhidden, shift },
@@ -60,7 +61,7 @@ export function squeezeExcitation(x: Tensor, w1: Tensor, b1: Tensor | null, w2: 
       const dx = needs[0] ? planeAffine(dy, gate, shift) : null;
       if (!needs.slice(1).includes(true)) return [dx];
       const [dw1, db1, dw2, db2] = [empty([R, C]), empty([R]), empty([C, R]), empty([C])];
-      launch("squeeze_excitation_weights", {
+      launch(wgsl.squeeze_excitation_weights, {
         immediates: { channels: C, hidden: R },
         buffers: { squeezed, hidden, dout, dhidden, dw1, db1, dw2, db2 },
         grid: linearGrid(C * R, 64),

@@ -2,6 +2,7 @@
 
 import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { showShape, type Shape } from "../shape.ts";
 import { converted, emptyFrom, type Dtype, type Tensor } from "../tensor.ts";
@@ -53,14 +54,14 @@ function unary(name: keyof typeof ROWS, x: Tensor, parameters: Parameters = {}):
   const row: Row = ROWS[name];
   const consts = { OP: row.op, ...parameters };
   const y = emptyFrom(x.shape, x);
-  launch("unary", { consts, buffers: { x, y }, grid: vec4Grid(x.size), flops: x.size });
+  launch(wgsl.unary, { consts, buffers: { x, y }, grid: vec4Grid(x.size), flops: x.size });
   const kept = row.keeps === "x" ? x : row.keeps === "y" ? y : null;
   return record(y, [x], (dy) => [unaryBackward(consts, kept ?? dy, dy)]);
 }
 
 function unaryBackward(consts: { OP: number } & Parameters, kept: Tensor, dy: Tensor): Tensor {
   const dx = emptyFrom(dy.shape, dy);
-  launch("unary_backward", { consts, buffers: { kept, dy, dx }, grid: vec4Grid(dy.size), flops: 2 * dy.size });
+  launch(wgsl.unary_backward, { consts, buffers: { kept, dy, dx }, grid: vec4Grid(dy.size), flops: 2 * dy.size });
   return dx;
 }
 

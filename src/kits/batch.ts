@@ -3,6 +3,7 @@
 
 import { OptionError } from "../errors.ts";
 import { gpu } from "../gpu/device.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { empty, flush, hostTensor, tensor, type HostTensor, type StepInputs, type Tensor } from "../index.ts";
 import {
@@ -132,7 +133,7 @@ export class GpuSlices {
     const n = samples.size / SAMPLE;
     const images = empty([n, 1, size, size]);
     const labels = empty(this.#withLabels ? [n, size, size] : [1], "i32");
-    launch("slice_batch", {
+    launch(wgsl.slice_batch, {
       consts: { SIZE: size, FROM: cache.size, LABELS: this.#withLabels },
       buffers: { imageBytes, labelBytes, classes: this.#classes, samples, images, labels },
       grid: [Math.ceil(size ** 2 / 64), n, 1],

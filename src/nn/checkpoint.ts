@@ -3,6 +3,7 @@
 // decode touch no files.
 
 import { DataError, OptionError } from "../errors.ts";
+import { files } from "../files.ts";
 import { sizeOf, type Shape } from "../shape.ts";
 import { isRecord, shorten, shown } from "../structure.ts";
 import type { Dtype } from "../tensor.ts";
@@ -188,7 +189,7 @@ export async function saveSafetensors(
   tensors: StateDict,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const { open, rename, rm } = await import("node:fs/promises");
+  const { open, rename, rm } = await files();
   const bytes = encodeSafetensors(tensors, metadata);
   const temporary = `${path}.${process.pid}.tmp`;
   try {
@@ -208,7 +209,7 @@ export async function saveSafetensors(
 
 /** Reads a safetensors file (Node). Throws DataError, naming the file and the fault. */
 export async function loadSafetensors(path: string): Promise<Checkpoint> {
-  const { readFile } = await import("node:fs/promises");
+  const { readFile } = await files();
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);

@@ -3,6 +3,7 @@
 
 import { OptionError, ShapeError } from "../errors.ts";
 import { record } from "../autograd.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import { assign } from "../kernels/layout.ts";
 import { keep } from "../scope.ts";
@@ -61,7 +62,7 @@ export class GradScaler {
 
   private call(op: number, found: Tensor, x: Tensor, y: Tensor): void {
     const buffers = { found, x, scale: this.current, good: this.good, any_found: this.anyFound, y };
-    launch("loss_scale", { consts: { ...this.factors, OP: op }, buffers, grid: [1, 1, 1] });
+    launch(wgsl.loss_scale, { consts: { ...this.factors, OP: op }, buffers, grid: [1, 1, 1] });
   }
 
   private times(x: Tensor): Tensor {

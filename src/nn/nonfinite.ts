@@ -1,6 +1,7 @@
 // Infinities and NaN, found by their bits on the GPU.
 
 import { MAX_WORKGROUPS } from "../gpu/grid.ts";
+import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -17,7 +18,7 @@ export function noteNonfinite(tensors: readonly Tensor[], found: Tensor): void {
     // The smallest stands in where there are fewer: one pipeline for all.
     const [x0, x1 = x0, x2 = x0, x3 = x0, x4 = x0, x5 = x0, x6 = x0] = run;
     const groups = Math.ceil(run.at(-1)!.size / PER_GROUP);
-    launch("nonfinite", {
+    launch(wgsl.nonfinite, {
       buffers: { x0, x1, x2, x3, x4, x5, x6, found },
       grid: [Math.min(MAX_WORKGROUPS, groups), 1, 1],
     });

@@ -1,4 +1,5 @@
 // Small operations that together launch every kernel, forwards and backwards.
+import * as wgsl from "../../src/gpu/kernels.gen.ts";
 import { launch } from "../../src/gpu/program.ts";
 import { linearGrid } from "../../src/gpu/grid.ts";
 import * as w from "../../src/index.ts";
@@ -231,8 +232,8 @@ const slices: Case = () => {
 const ceiling: Case = () => () => {
   const [sums, copy] = [w.empty([128]), w.empty([300])];
   const [x, source] = [w.full([1], 0.999999), numbers([300], "x")];
-  launch("bench_fma", { consts: { STEPS: 4 }, buffers: { x, y: sums }, grid: [2, 1, 1] });
-  launch("bench_copy", { buffers: { x: source, y: copy }, grid: linearGrid(75, 64) });
+  launch(wgsl.bench_fma, { consts: { STEPS: 4 }, buffers: { x, y: sums }, grid: [2, 1, 1] });
+  launch(wgsl.bench_copy, { buffers: { x: source, y: copy }, grid: linearGrid(75, 64) });
   return [sums, copy];
 };
 

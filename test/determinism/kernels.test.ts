@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { close, compile, full, init, stack, step, type Tensor } from "../../src/index.ts";
 import { gpu } from "../../src/gpu/device.ts";
 import { currentProgram } from "../../src/gpu/program.ts";
-import { kernelText, type KernelName } from "../../src/gpu/kernel.ts";
+import * as wgsl from "../../src/gpu/kernels.gen.ts";
 import type { Tunable } from "../../src/tune.ts";
 import { cases, tuned, type Case } from "./cases.ts";
 import { reverseAll, reverseWorkgroups } from "./reverse.ts";
@@ -22,7 +22,7 @@ vi.mock("../../src/tune.ts", async (original) => ({
   },
 }));
 
-const names = readdirSync(join(import.meta.dirname, "../../wgsl")).map((f) => f.replace(".wgsl", "") as KernelName);
+const names = readdirSync(join(import.meta.dirname, "../../wgsl")).map((f) => f.replace(".wgsl", ""));
 
 /** Kernels that have been launched. */
 const launched = new Set<string>();
@@ -47,12 +47,12 @@ async function bitsOf(run: () => Promise<readonly Tensor[]>): Promise<Bits> {
 }
 
 /** The bits without compile(); `kernels` hears what was launched. */
-const plain = (make: Case, kernels = new Set<KernelName>()): Promise<Bits> =>
+const plain = (make: Case, kernels = new Set<string>()): Promise<Bits> =>
   bitsOf(() => {
     const run = make();
     return step(() => {
       const results = run();
-      for (const { kernel } of currentProgram().calls) kernels.add(kernel);
+      for (const { kernel } of currentProgram().calls) kernels.add(kernel.name);
       return results;
     });
   });
@@ -114,14 +114,14 @@ async function inSetting<T>({ candidate: taken, asGpu }: Run, work: () => Promis
 afterAll(close);
 
 /** What each run gave at first, and the kernels it took. */
-const first = new Map<string, { readonly bits: Bits; readonly kernels: ReadonlySet<KernelName> }>();
+const first = new Map<string, { readonly bits: Bits; readonly kernels: ReadonlySet<string> }>();
 
 describe("run again among dirty buffers, and compiled", () => {
   beforeAll(open);
 
   test.each(runs())("%s", (name, run) =>
     inSetting(run, async () => {
-      const kernels = new Set<KernelName>();
+      const kernels = new Set<string>();
       const bits = await plain(run.make, kernels);
       first.set(name, { bits, kernels });
       await soil();
@@ -139,7 +139,7 @@ describe("on a device opened anew, the last workgroup first", () => {
     reverseAll();
   });
 
-  const turned = new Set<KernelName>();
+  const turned = new Set<string>();
   test.each(runs())("%s", (name, run) => {
     const { bits, kernels } = first.get(name)!;
     if (!whole && [...kernels].every((kernel) => turned.has(kernel))) return; // those before had all of its kernels
@@ -160,8 +160,7 @@ test("every kernel was launched", () => {
 });
 
 test("no kernel adds floats in an order that is not its own", () => {
-  for (const name of names) {
-    const code = kernelText(name).replace(/\/\/.*/g, "");
+  for (const { name, code } of Object.values(wgsl)) {
     expect(code.match(/atomic<(?!u32|i32)/), `${name}.wgsl: atomics of whole numbers only`).toBeNull();
     // What they leave must not depend on who comes first, and nobody may look at what was there.
     const uses = code.match(/\batomic[A-Z]\w*\([^;]*;/g) ?? [];
@@ -170,7 +169,7 @@ test("no kernel adds floats in an order that is not its own", () => {
 });
 
 test("workgroups are turned round in the text of a kernel", () => {
-  expect(reverseWorkgroups(kernelText("fill"))).toContain("let id = (groups - 1u - reversed_own) * vec3u(WG, 1, 1)");
-  expect(reverseWorkgroups(kernelText("sum_slices"))).not.toBe(kernelText("sum_slices"));
-  expect(reverseWorkgroups(kernelText("loss_scale"))).toBe(kernelText("loss_scale")); // has one
+  expect(reverseWorkgroups(wgsl.fill.code)).toContain("let id = (groups - 1u - reversed_own) * vec3u(WG, 1, 1)");
+  expect(reverseWorkgroups(wgsl.sum_slices.code)).not.toBe(wgsl.sum_slices.code);
+  expect(reverseWorkgroups(wgsl.loss_scale.code)).toBe(wgsl.loss_scale.code); // has one
 });

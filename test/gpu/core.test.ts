@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { accumulateOp, settle } from "../core_ops.ts";
 import { gpu } from "../../src/gpu/device.ts";
+import * as wgsl from "../../src/gpu/kernels.gen.ts";
 import { launch } from "../../src/gpu/program.ts";
 import { startProfile, stopProfile } from "../../src/gpu/profile.ts";
 import {
@@ -171,23 +172,23 @@ describe("errors", () => {
   test("an unknown const, a bad value and a grid out of range are named", async () => {
     const y = empty([4]);
     // @ts-expect-error the names of consts are types
-    launch("fill", { consts: { VALU: 1 }, buffers: { y }, grid: [1, 1, 1] });
+    launch(wgsl.fill, { consts: { VALU: 1 }, buffers: { y }, grid: [1, 1, 1] });
     await expect(y.read()).rejects.toThrow("fill.wgsl has no const VALU; it has T, VALUE, WG");
-    expect(() => launch("fill", { buffers: { y }, grid: [65536, 1, 1] })).toThrow(
+    expect(() => launch(wgsl.fill, { buffers: { y }, grid: [65536, 1, 1] })).toThrow(
       "fill: a grid axis takes 1 to 65535 workgroups, got [65536,1,1]",
     );
   });
 
   test("a kernel that does not compile names its file and line", async () => {
     const y = empty([4]);
-    launch("fill", { consts: { VALUE: "nonsense" }, buffers: { y }, grid: [1, 1, 1] });
+    launch(wgsl.fill, { consts: { VALUE: "nonsense" }, buffers: { y }, grid: [1, 1, 1] });
     await expect(y.read()).rejects.toThrow(/fill\.wgsl does not compile[\s\S]*wgsl\/fill\.wgsl:\d+:\d+ error/);
   });
 
   test("work that the GPU refuses is thrown at the next read and names the operation", async () => {
     const a = full([4], 1);
     await a.read();
-    launch("accumulate", { buffers: { a, b: a, y: a }, grid: [1, 1, 1] }); // read and written in one call
+    launch(wgsl.accumulate, { buffers: { a, b: a, y: a }, grid: [1, 1, 1] }); // read and written in one call
     await expect(a.read()).rejects.toThrow(/accumulate: the GPU refused the work/);
     expect(await values(a)).toEqual([1, 1, 1, 1]); // and the device goes on
   });

@@ -1,8 +1,7 @@
 // Kernels for matrix units, run where there are none: the builtins become plain functions, and each lane of a subgroup
 // holds its share of the results. What is checked so is all the rest: staging, offsets, strides, edges, grids.
 import { gpu } from "../../src/gpu/device.ts";
-import type { Consts, KernelName } from "../../src/gpu/kernel.ts";
-import { kernels } from "../../src/gpu/kernels.gen.ts";
+import type { Consts, Kernel } from "../../src/gpu/kernel.ts";
 import { currentProgram } from "../../src/gpu/program.ts";
 
 /** Where element [r, c] of a matrix lies that was "loaded" from `m.x` with stride `m.y`. */
@@ -17,10 +16,10 @@ function loader(text: string, name: string): string {
 }
 
 /** The kernel with its consts set and its loops not written out: lavapipe takes 2 s for each barrier. */
-function rolled(kernel: KernelName, consts: Consts): string {
+function rolled(kernel: Kernel, consts: Consts): string {
   return Object.entries(consts).reduce(
     (text, [name, value]) => text.replace(new RegExp(`^((?:const|alias) ${name}\\b[^=]*= )[^;]+`, "m"), `$1${value}`),
-    kernels[kernel].code as string,
+    kernel.code,
   );
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { close, conv2d, init, randn, Rng, setConvVariant } from "../../src/index.ts";
 import { gpu } from "../../src/gpu/device.ts";
 import { IMMEDIATES, PipelineCache, specialise } from "../../src/gpu/kernel.ts";
+import * as wgsl from "../../src/gpu/kernels.gen.ts";
 import { launch } from "../../src/gpu/program.ts";
 
 beforeAll(() => init());
@@ -40,14 +41,14 @@ test("shapes as immediates and as consts give the same bits, with one pipeline a
 });
 
 test("consts take the place of the immediates in the text, one line for one", () => {
-  const text = specialise("conv_forward_patch", { [IMMEDIATES]: "1, 2, 3" });
+  const text = specialise(wgsl.conv_forward_patch, { [IMMEDIATES]: "1, 2, 3" });
   expect(text).toMatch(/^const s = Geometry\(1, 2, 3\);$/m);
   expect(text).not.toContain("immediate>");
 });
 
 test("a missing or broken number is named", () => {
   const immediates = { groups: 1.5 } as never;
-  expect(() => launch("conv_forward_patch", { immediates, buffers: {} as never, grid: [1, 1, 1] })).toThrow(
+  expect(() => launch(wgsl.conv_forward_patch, { immediates, buffers: {} as never, grid: [1, 1, 1] })).toThrow(
     "conv_forward_patch.wgsl: immediate groups must be whole, got 1.5",
   );
 });

@@ -3,7 +3,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { close, empty, init, Rng, tensor, type Tensor } from "../../src/index.ts";
 import { gpu } from "../../src/gpu/device.ts";
-import { specialise, type Consts, type KernelName } from "../../src/gpu/kernel.ts";
+import { specialise, type Consts, type Kernel } from "../../src/gpu/kernel.ts";
+import * as wgsl from "../../src/gpu/kernels.gen.ts";
 import { currentProgram } from "../../src/gpu/program.ts";
 import { chooseMatrixConfig, type SubgroupMatrixConfig } from "../../src/gpu/subgroupMatrix.ts";
 import { axisConsts, ceilDiv, triple } from "../../src/kernels/axes.ts";
@@ -53,7 +54,7 @@ describe("the choice of a configuration", () => {
 });
 
 test("`enable f16;` stays in a kernel's text only where an alias is f16, and no line moves", () => {
-  const text = (T: string) => specialise("matmul_subgroup_matrix", { T });
+  const text = (T: string) => specialise(wgsl.matmul_subgroup_matrix, { T });
   expect(text("f16")).toMatch(/^enable f16;/m);
   expect(text("f32")).not.toMatch(/^enable f16;/m);
   expect(text("f32").split("\n").length).toBe(text("f16").split("\n").length);
@@ -143,7 +144,7 @@ function eighths(shape: number[], rng: Rng): NdArray {
 const upload = (a: NdArray): Tensor => tensor(Float32Array.from(a.data), { shape: [...a.shape] });
 
 interface Prepared {
-  kernel: KernelName;
+  kernel: Kernel;
   launch: () => Tensor;
   expected: NdArray;
 }
@@ -165,7 +166,7 @@ function prepareMatmul(tile: MatrixTile, c: (typeof matmuls)[number], values = e
       t.data.map((_, i) => t.data[Math.floor(i / (R * C)) * R * C + (i % R) * C + (Math.floor(i / R) % C)]),
     );
   return {
-    kernel: "matmul_subgroup_matrix",
+    kernel: wgsl.matmul_subgroup_matrix,
     expected,
     launch: () => {
       const y = empty([batch, M, N]);
@@ -217,7 +218,7 @@ function prepareConv(tile: MatrixTile, c: ConvCase): Prepared {
     ...{ ...axisConsts("D", dilation), ...axisConsts("L", fraction) },
   };
   return {
-    kernel: "conv_forward_subgroup_matrix",
+    kernel: wgsl.conv_forward_subgroup_matrix,
     expected,
     launch: () => {
       const y = empty(expected.shape);
@@ -292,7 +293,7 @@ describe("on Dawn's null adapter, which type-checks and computes nothing", () =>
         }
       const narrow = { ...tiles[0], SG: 32 };
       const consts = recorded(prepareAll(narrow)[0][1].launch);
-      await expect(gpu().pipelines.compile("matmul_subgroup_matrix", consts, name)).rejects.toThrow(/maxSubgroupSize/);
+      await expect(gpu().pipelines.compile(wgsl.matmul_subgroup_matrix, consts, name)).rejects.toThrow(/maxSubgroupSize/);
     });
   }
 

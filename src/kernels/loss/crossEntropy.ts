@@ -3,6 +3,7 @@
 import { OptionError } from "../../errors.ts";
 import { record } from "../../autograd.ts";
 import { linearGrid } from "../../gpu/grid.ts";
+import * as wgsl from "../../gpu/kernels.gen.ts";
 import { launch } from "../../gpu/program.ts";
 import { empty, type Tensor } from "../../tensor.ts";
 import { MODES, checkClassWeight, checkLabels, checkReduction, classLayout, reduceLoss } from "./reduction.ts";
@@ -45,12 +46,12 @@ export function crossEntropy(x: Tensor, labels: Tensor, options: CrossEntropyOpt
   };
   const inputs = { x, labels, weight: weight ?? x, confidence: x };
   const { y, total } = reduceLoss(labels.shape, reduction, MODES[reduction], ({ y, REDUCE, grid }) =>
-    launch("cross_entropy", { consts: { ...consts, REDUCE }, buffers: { ...inputs, y }, grid }),
+    launch(wgsl.cross_entropy, { consts: { ...consts, REDUCE }, buffers: { ...inputs, y }, grid }),
   );
   // keeps x, labels and four sums; the softmax is computed again
   return record(y, [x], (dy) => {
     const dx = empty(x.shape, x.dtype);
-    launch("cross_entropy_grad", {
+    launch(wgsl.cross_entropy_grad, {
       consts: { ...consts, MODE: MODES[reduction] },
       buffers: { ...inputs, total, dy, dx },
       grid: linearGrid(labels.size, 64),

@@ -6,6 +6,7 @@
 import { OptionError, ShapeError } from "../../errors.ts";
 import { record } from "../../autograd.ts";
 import { linearGrid } from "../../gpu/grid.ts";
+import * as wgsl from "../../gpu/kernels.gen.ts";
 import { launch } from "../../gpu/program.ts";
 import { showShape } from "../../shape.ts";
 import { empty, type Tensor } from "../../tensor.ts";
@@ -225,7 +226,7 @@ function rowsLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): Tens
     BCE: ceScale !== undefined,
   };
   const partials = empty([rows, chunks, 4]);
-  launch("dice_rows", {
+  launch(wgsl.dice_rows, {
     consts: { ...consts, CHUNKS: chunks },
     buffers: { x, t, partials },
     grid: linearGrid(rows * chunks, 1),
@@ -234,7 +235,7 @@ function rowsLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): Tens
   // keeps x, t and two numbers per row
   return record(y, [x], (dy) => {
     const dx = empty(x.shape, x.dtype);
-    launch("dice_rows_grad", {
+    launch(wgsl.dice_rows_grad, {
       consts: { ...consts, BATCH: batch },
       buffers: { x, t, coef, scale, dy, dx },
       grid: linearGrid(x.size, 64),
@@ -261,7 +262,7 @@ function softmaxLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): T
   };
   const inputs = { x, t, confidence: confidence ?? x };
   const partials = empty([samples * classes, chunks, 4]);
-  launch("dice_softmax", {
+  launch(wgsl.dice_softmax, {
     consts: { ...consts, CHUNKS: chunks },
     buffers: { ...inputs, partials },
     grid: linearGrid(samples * chunks, 1),
@@ -270,7 +271,7 @@ function softmaxLoss(x: Tensor, t: Tensor, plane: number, settings: Settings): T
   // keeps x, t, the confidence and two numbers per row; the softmax is computed again
   return record(y, [x], (dy) => {
     const dx = empty(x.shape, x.dtype);
-    launch("dice_softmax_grad", {
+    launch(wgsl.dice_softmax_grad, {
       consts: { ...consts, BATCH: batch, WEIGHTED: ceWeight !== undefined },
       buffers: { ...inputs, weight: ceWeight ?? x, coef, scale, dy, dx },
       grid: linearGrid(samples * plane, 64),
@@ -321,7 +322,7 @@ function finishOverlap(
     WEIGHTED: weights !== undefined,
     CE_WEIGHTED: ceWeight !== undefined,
   };
-  launch("dice_finish", {
+  launch(wgsl.dice_finish, {
     consts,
     buffers: { partials, weight: weights ?? partials, ce_weight: ceWeight ?? partials, coef, scale, y },
     grid: [1, 1, 1],

@@ -4,6 +4,7 @@
 import { OptionError } from "../../errors.ts";
 import { record } from "../../autograd.ts";
 import { linearGrid } from "../../gpu/grid.ts";
+import * as wgsl from "../../gpu/kernels.gen.ts";
 import { launch } from "../../gpu/program.ts";
 import { empty, type Tensor } from "../../tensor.ts";
 import { checkFloat } from "../checks.ts";
@@ -39,11 +40,11 @@ export function difficultyWeight(confidence: Tensor, { power = 2 }: DifficultyOp
   checkFloat("difficultyWeight", "the confidence", confidence);
   const y = empty(confidence.shape);
   const grid = linearGrid(y.size, 64);
-  launch("difficulty", { consts: { POWER: power }, buffers: { confidence, y }, grid });
+  launch(wgsl.difficulty, { consts: { POWER: power }, buffers: { confidence, y }, grid });
   return record(y, [confidence], (dy) => {
     const dm = empty(confidence.shape, confidence.dtype);
     const unread = { labels: confidence, ce: confidence, total: confidence };
-    launch("difficulty_grad", {
+    launch(wgsl.difficulty_grad, {
       consts: { T: "f32", POWER: power, MODE: WEIGHTS_ALONE },
       buffers: { confidence, ...unread, dy, dm },
       grid,
@@ -102,12 +103,12 @@ export function difficultyWeightedCrossEntropy(
   const consts = { T: labels.dtype, C: classes, S: plane, IGNORE: ignoreIndex, POWER: power, DIFFICULTY: true };
   const inputs = { x, labels, weight: x, confidence };
   const { y, total } = reduceLoss(labels.shape, reduction, mode, ({ y, REDUCE, grid }) =>
-    launch("cross_entropy", { consts: { ...consts, REDUCE }, buffers: { ...inputs, y }, grid }),
+    launch(wgsl.cross_entropy, { consts: { ...consts, REDUCE }, buffers: { ...inputs, y }, grid }),
   );
 
   const logitsGrad = (dy: Tensor): Tensor => {
     const dx = empty(x.shape, x.dtype);
-    launch("cross_entropy_grad", {
+    launch(wgsl.cross_entropy_grad, {
       consts: { ...consts, MODE: mode },
       buffers: { ...inputs, total, dy, dx },
       grid: linearGrid(labels.size, 64),
@@ -118,7 +119,7 @@ export function difficultyWeightedCrossEntropy(
   const confidenceGrad = (dy: Tensor): Tensor => {
     const ce = crossEntropy(x, labels, { ignoreIndex, reduction: "none" });
     const dm = empty(confidence.shape, confidence.dtype);
-    launch("difficulty_grad", {
+    launch(wgsl.difficulty_grad, {
       consts: { T: labels.dtype, C: classes, IGNORE: ignoreIndex, POWER: power, MODE: mode },
       buffers: { confidence, labels, ce, total, dy, dm },
       grid: linearGrid(labels.size, 64),

@@ -3,6 +3,7 @@
 import { ShapeError } from "../../errors.ts";
 import { record } from "../../autograd.ts";
 import { linearGrid } from "../../gpu/grid.ts";
+import * as wgsl from "../../gpu/kernels.gen.ts";
 import { launch } from "../../gpu/program.ts";
 import { showShape, stridesOf, type Shape } from "../../shape.ts";
 import { empty, type Tensor } from "../../tensor.ts";
@@ -45,12 +46,12 @@ export function pairLoss(op: PairLoss, x: Tensor, target: Tensor, options: PairO
   };
   const inputs = { x, t: target, weight: weight ?? x, pos_weight: posWeight ?? x };
   const { y, total } = reduceLoss(x.shape, reduction, MODES[reduction], ({ y, REDUCE, grid }) =>
-    launch("pair_loss", { consts: { ...consts, REDUCE }, buffers: { ...inputs, y }, grid }),
+    launch(wgsl.pair_loss, { consts: { ...consts, REDUCE }, buffers: { ...inputs, y }, grid }),
   );
 
   const grad = (dy: Tensor, sign: number): Tensor => {
     const dx = empty(x.shape, x.dtype);
-    launch("pair_loss_grad", {
+    launch(wgsl.pair_loss_grad, {
       consts: { ...consts, MODE: MODES[reduction], SIGN: sign },
       buffers: { ...inputs, total, dy, dx },
       grid: linearGrid(x.size, 64),

@@ -1,6 +1,7 @@
 // What the losses share: reductions, argument checks, and the second pass from partial sums to one number.
 
 import { OptionError, ShapeError } from "../../errors.ts";
+import * as wgsl from "../../gpu/kernels.gen.ts";
 import { launch } from "../../gpu/program.ts";
 import type { Grid } from "../../gpu/grid.ts";
 import { sameShape, showShape, sizeOf, type Shape } from "../../shape.ts";
@@ -43,7 +44,7 @@ export function reduceLoss(
   if (!REDUCE) return { y: each, total: each };
   const y = empty([]);
   const total = empty([4]);
-  launch("loss_finish", { consts: { MODE: mode }, buffers: { partials: each, total, y }, grid: [1, 1, 1] });
+  launch(wgsl.loss_finish, { consts: { MODE: mode }, buffers: { partials: each, total, y }, grid: [1, 1, 1] });
   return { y, total };
 }
 

@@ -3,6 +3,7 @@
 
 import { OptionError } from "../../errors.ts";
 import { linearGrid } from "../../gpu/grid.ts";
+import * as wgsl from "../../gpu/kernels.gen.ts";
 import { launch } from "../../gpu/program.ts";
 import { keepGradient } from "../../scope.ts";
 import { empty, hostTensor, zeros, type Tensor } from "../../tensor.ts";
@@ -34,7 +35,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
   const norm = empty([]);
   const factor = empty([1]);
   const maximum = hostTensor([1], "f32", () => Float32Array.of(maxNorm));
-  launch("grad_norm_finish", { buffers: { partials: squares(list), maximum, norm, factor }, grid: [1, 1, 1] });
+  launch(wgsl.grad_norm_finish, { buffers: { partials: squares(list), maximum, norm, factor }, grid: [1, 1, 1] });
   scaleGradients(list, SCALE.multiply, factor);
   return norm;
 }
@@ -52,7 +53,7 @@ function squares(parameters: readonly Tensor[]): Tensor {
   )) {
     const [g0, g1 = g0, g2 = g0, g3 = g0, g4 = g0, g5 = g0] = run;
     const after = empty([groups]);
-    launch("grad_norm", {
+    launch(wgsl.grad_norm, {
       consts: { COUNT: run.length, FRESH: sums === null },
       buffers: { g0, g1, g2, g3, g4, g5, before: sums ?? g0, after },
       grid: [groups, 1, 1],
@@ -90,7 +91,7 @@ export function scaleGradients(
     const scaled = run.map((p) => empty(p.shape));
     const [y0, y1 = empty([1]), y2 = empty([1])] = scaled;
     const longest = Math.max(...scaled.map((y) => y.size));
-    launch("grad_scale", {
+    launch(wgsl.grad_scale, {
       consts: { OP: op, COUNT: run.length },
       buffers: { by, g0, g1, g2, y0, y1, y2, found },
       grid: linearGrid(longest, 64),

@@ -8,6 +8,7 @@
 
 import { DataError, OptionError, ShapeError } from "../../errors.ts";
 import { linearGrid } from "../../gpu/grid.ts";
+import * as wgsl from "../../gpu/kernels.gen.ts";
 import { launch } from "../../gpu/program.ts";
 import { assign } from "../../kernels/layout.ts";
 import { keep } from "../../scope.ts";
@@ -118,7 +119,7 @@ export class Optimizer<H extends { lr: number }> {
   step({ skip = this.never }: { skip?: Tensor } = {}): void {
     const rates = empty([this.parameters.length, 4, 4]);
     const members = this.parameters.map((p, i) => (this.hasGradient(p, i) ? HAS_GRADIENT : 0) + this.groupOf[i]);
-    launch("optim_begin", {
+    launch(wgsl.optim_begin, {
       buffers: { hyper: this.hyper(), members: tensor(members, { dtype: "u32" }), skip, counts: this.counts, rates },
       grid: linearGrid(this.parameters.length, 64),
     });
@@ -157,7 +158,7 @@ export class Optimizer<H extends { lr: number }> {
   private update({ first, second, slots }: Pair, rates: Tensor): void {
     if (!first.p.grad && !second.p.grad) return;
     const groups = [first, second].map(({ p }) => Math.ceil(Math.ceil(p.size / 4) / PER_WORKGROUP));
-    launch("optim_update", {
+    launch(wgsl.optim_update, {
       consts: { RULE: this.rule.number, STATES: this.states },
       buffers: {
         slots,
