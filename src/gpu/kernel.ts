@@ -6,7 +6,10 @@ import { kernels } from "./kernels.gen.ts";
 import { KernelError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { storeAsHalf } from "./half.ts";
+import type { Binding, KernelSource } from "./reflect.ts";
 import { unroll } from "./unroll.ts";
+
+export type { Binding } from "./reflect.ts";
 
 export type KernelName = keyof typeof kernels;
 export type ConstName<K extends KernelName> = keyof (typeof kernels)[K]["consts"] & string;
@@ -14,21 +17,16 @@ export type BufferName<K extends KernelName> = (typeof kernels)[K]["bindings"][n
 export type ImmediateName<K extends KernelName> = (typeof kernels)[K]["immediates"][number];
 export type Consts = Readonly<Record<string, number | boolean | string>>;
 
-export interface Binding {
-  readonly name: string;
-  readonly access: "read" | "read_write";
-  readonly element: string;
+/** Those that users have defined, by name: see defineKernel(). */
+export const ownKernels = new Map<string, KernelSource>();
+
+/** True for the kernels in wgsl/. */
+export function isBuiltIn(kernel: string): kernel is KernelName {
+  return Object.hasOwn(kernels, kernel);
 }
 
-interface Source {
-  readonly code: string;
-  readonly consts: Readonly<Record<string, string>>;
-  readonly bindings: readonly Binding[];
-  readonly immediates: readonly string[];
-}
-
-function source(kernel: KernelName): Source {
-  return kernels[kernel];
+function source(kernel: KernelName): KernelSource {
+  return ownKernels.get(kernel) ?? kernels[kernel];
 }
 
 export function bindingsOf(kernel: KernelName): readonly Binding[] {
