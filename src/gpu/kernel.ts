@@ -6,10 +6,7 @@ import { kernels } from "./kernels.gen.ts";
 import { KernelError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { storeAsHalf } from "./half.ts";
-import type { Binding, KernelSource } from "./reflect.ts";
 import { unroll } from "./unroll.ts";
-
-export type { Binding } from "./reflect.ts";
 
 export type KernelName = keyof typeof kernels;
 export type ConstName<K extends KernelName> = keyof (typeof kernels)[K]["consts"] & string;
@@ -17,15 +14,29 @@ export type BufferName<K extends KernelName> = (typeof kernels)[K]["bindings"][n
 export type ImmediateName<K extends KernelName> = (typeof kernels)[K]["immediates"][number];
 export type Consts = Readonly<Record<string, number | boolean | string>>;
 
+export interface Binding {
+  readonly name: string;
+  readonly access: "read" | "read_write";
+  readonly element: string;
+}
+
+/** A kernel's text with the names that are in it. */
+export interface Source {
+  readonly code: string;
+  readonly consts: Readonly<Record<string, string>>;
+  readonly bindings: readonly Binding[];
+  readonly immediates: readonly string[];
+}
+
 /** Those that users have defined, by name: see defineKernel(). */
-export const ownKernels = new Map<string, KernelSource>();
+export const ownKernels = new Map<string, Source>();
 
 /** True for the kernels in wgsl/. */
 export function isBuiltIn(kernel: string): kernel is KernelName {
   return Object.hasOwn(kernels, kernel);
 }
 
-function source(kernel: KernelName): KernelSource {
+function source(kernel: KernelName): Source {
   return ownKernels.get(kernel) ?? kernels[kernel];
 }
 

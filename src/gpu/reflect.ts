@@ -2,23 +2,7 @@
 // and by defineKernel() for kernels of users.
 
 import { KernelError } from "../errors.ts";
-
-export interface Binding {
-  readonly name: string;
-  readonly access: "read" | "read_write";
-  readonly element: string;
-}
-
-/** A kernel's text with the names that are in it. */
-export interface KernelSource {
-  readonly code: string;
-  /** The type of each const; "alias" for an alias. */
-  readonly consts: Readonly<Record<string, string>>;
-  /** The fields of the struct in `var<immediate>`, in order: numbers that a call brings with it. */
-  readonly immediates: readonly string[];
-  /** In the order of their numbers. */
-  readonly bindings: readonly Binding[];
-}
+import type { Binding, Source } from "./kernel.ts";
 
 const BINDING =
   /^@group\(0\)\s*@binding\((\d+)\)\s*var<storage,\s*(read|read_write)>\s+(\w+)\s*:\s*array<([\w<>]+)>;/gm;
@@ -26,7 +10,7 @@ const IMMEDIATE = /^var<immediate>\s+\w+\s*:\s*(\w+);/m;
 const CONST = /^(?:const|alias)\s+(\w+)\s*(?::\s*(\w+))?\s*=/gm;
 
 /** Reads a kernel's text. `file` names it in messages. Throws KernelError for a text that launches could not use. */
-export function reflect(file: string, code: string): KernelSource {
+export function reflect(file: string, code: string): Source {
   const found = [...code.matchAll(BINDING)];
   const bindings = found.map(([, , access, name, element]) => ({ name, access, element }) as Binding);
   found.forEach(([, index, , name], i) => {
