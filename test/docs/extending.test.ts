@@ -19,7 +19,10 @@ function applied(text: string, { file, code }: { file: string; code: string }): 
   for (const hunk of code.split(/^@@\n/m)) {
     const lines = hunk.split("\n").slice(0, -1);
     const side = (drop: string): string =>
-      lines.filter((l) => !l.startsWith(drop)).map((l) => `${l.slice(1)}\n`).join("");
+      lines
+        .filter((l) => !l.startsWith(drop))
+        .map((l) => `${l.slice(1)}\n`)
+        .join("");
     const [before, after] = [side("+"), side("-")];
     if (text.split(before).length !== 2) throw new Error(`docs/extending.md: ${file} must hold this once:\n${before}`);
     text = text.replace(before, () => after);
