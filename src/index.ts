@@ -5,6 +5,8 @@ export type { AdapterInfo } from "./gpu/adapter.ts";
 export { step, keep, flush } from "./scope.ts";
 export { compile, type CompiledStep, type CompileOptions, type StepInputs } from "./compile.ts";
 export type { PlanMemory } from "./gpu/plan.ts";
+export { defineKernel, type KernelCallOptions, type OwnKernel } from "./gpu/defineKernel.ts";
+export { linearGrid, type Grid } from "./gpu/grid.ts";
 export { tune, type TuneOptions, type TuneResult } from "./tune.ts";
 export { Tensor, tensor, hostTensor, empty, full, zeros, ones, arange, hasF16 } from "./tensor.ts";
 export type { Dtype, HostTensor, NestedNumbers, TensorOptions } from "./tensor.ts";

@@ -88,11 +88,18 @@ export function setTraining(model: Model, training: boolean): void {
   for (const [, m] of namedModules(model)) if ("training" in m) m.training = training;
 }
 
+/** Parameters that setRequiresGrad() has stopped: what it may start again, unlike running statistics. */
+const stopped = new WeakSet<Tensor>();
+
 /**
- * Stops (or starts) training the parameters of a part of a model. Call it before the optimiser takes the parameters.
+ * Stops training the parameters of a part of a model, or starts it again for those that were stopped so. Call it before
+ * the optimiser takes the parameters.
  */
 export function setRequiresGrad(model: Model, requiresGrad: boolean): void {
-  for (const [, p] of namedParameters(model)) p.requiresGrad = requiresGrad;
+  for (const [, t] of collect(model, (v) => (v instanceof Tensor ? v : null))) {
+    if (!requiresGrad && t.requiresGrad) stopped.add(t);
+    if (stopped.has(t)) t.requiresGrad = requiresGrad;
+  }
 }
 
 /** Copies all parameters and buffers to the host. */

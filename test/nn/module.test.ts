@@ -54,6 +54,16 @@ test("setRequiresGrad freezes a part", () => {
   expect(nn.namedBuffers(model).map(([, t]) => t)).toEqual(all.slice(0, 2));
 });
 
+test("setRequiresGrad starts again what it has stopped, and no running statistics", () => {
+  const model = new nn.ResidualBlock(2, 4, { rng: new Rng(1) });
+  const [trained, buffers] = [nn.parameters(model), nn.namedBuffers(model)];
+  nn.setRequiresGrad(model, false);
+  expect(nn.parameters(model)).toEqual([]);
+  nn.setRequiresGrad(model, true);
+  expect(nn.parameters(model)).toEqual(trained);
+  expect(nn.namedBuffers(model)).toEqual(buffers);
+});
+
 test("state moves from one model to another", async () => {
   const [a, b] = [1, 2].map((seed) => new nn.ResidualBlock(2, 4, { rng: new Rng(seed) }));
   const state = await nn.stateDict(a);

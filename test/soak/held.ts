@@ -1,8 +1,6 @@
 // What a process holds: counted where WebGPU makes and destroys it, so that nothing can be forgotten by the library.
-import { setImmediate } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { gpu } from "../../src/gpu/device.ts";
+import { collectGarbage } from "../garbage.ts";
 
 /** Counts of what is held, and bytes. */
 export interface Held {
@@ -78,18 +76,6 @@ export class Watch {
     const { buffers, gpuBytes, bindGroups, pipelines, maps } = this;
     const { usedBytes } = gpu().pool;
     return { buffers, gpuBytes, usedBytes, bindGroups, pipelines, maps, heapBytes: heapUsed, rssBytes: rss };
-  }
-}
-
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
-
-/** Collects garbage and runs the finalisers, which may make more of it. */
-export async function collectGarbage(): Promise<void> {
-  for (let round = 0; round < 4; round++) {
-    collect();
-    await setImmediate();
-    await setImmediate();
   }
 }
 

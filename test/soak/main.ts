@@ -3,7 +3,8 @@
 import { Command } from "commander";
 import { close, init } from "../../src/index.ts";
 import { startProgress } from "../../src/kits/progress.ts";
-import { Watch, collectGarbage, growth, table, type Held } from "./held.ts";
+import { collectGarbage } from "../garbage.ts";
+import { Watch, growth, table, type Held } from "./held.ts";
 import { Training } from "./workload.ts";
 
 interface Options {

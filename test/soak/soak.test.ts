@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { add, backward, close, compile, init, mul, nn, step, sum, tensor, type Tensor } from "../../src/index.ts";
 import { gpu } from "../../src/gpu/device.ts";
-import { Watch, collectGarbage, growth, type Held } from "./held.ts";
+import { collectGarbage } from "../garbage.ts";
+import { Watch, growth, type Held } from "./held.ts";
 import { Training } from "./workload.ts";
 
 beforeEach(() => init());
