@@ -11,6 +11,7 @@ if (process.argv.includes("--clean")) rmSync("dist", { recursive: true, force: t
 
 const commands = {
   "train-kits": "src/kits/main.ts",
+  "predict-kits": "src/kits/predictMain.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
 };
 /** Not in the package. */

@@ -3,13 +3,13 @@
 
 import { join } from "node:path";
 import type { SliceCache } from "./cache.ts";
-import { outlivingLosses } from "./cascade.ts";
+import { outlivingLosses } from "./deviceLoss.ts";
 import type { Metrics } from "./evaluate.ts";
 import { advisingOnMemory } from "./memoryAdvice.ts";
 import { regionNetwork } from "./network.ts";
 import type { CoarseOptions } from "./options.ts";
 import { openSlices, reopen, scoreTest, type RunRequest } from "./pipeline.ts";
-import { predictSlices, type PredictJob } from "./predict.ts";
+import { predictSlices, type PredictJob } from "./predictFiles.ts";
 import { saveFacts, type RunFacts } from "./run.ts";
 import { wholeSlices } from "./sample.ts";
 import { regionStage } from "./stages.ts";
