@@ -60,7 +60,7 @@ interface Trace {
  * Throws ShapeError for an input whose data does not fill its shape, OptionError for an asynchronous function, GpuError
  * if something else than its result outlives the step, or inside another step.
  */
-export function compile<T extends object, R>(
+export function compile<T extends object = Record<string, Tensor>, R = unknown>(
   fn: (inputs: T) => R,
   { maxPlans = 4 }: CompileOptions = {},
 ): CompiledStep<T, R> {
