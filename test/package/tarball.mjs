@@ -58,8 +58,17 @@ const viteFor = async (platform) => {
 const read = (files) => files.map((f) => readFileSync(f, "utf8")).join("\n");
 
 function compiles(file, options) {
-  const strict = { strict: true, skipLibCheck: false, noEmit: true, exactOptionalPropertyTypes: true, target: "ES2023" };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [file] }));
+  const strict = {
+    strict: true,
+    skipLibCheck: false,
+    noEmit: true,
+    exactOptionalPropertyTypes: true,
+    target: "ES2023",
+  };
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [file] }),
+  );
   try {
     run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder]);
   } catch (error) {
@@ -71,7 +80,9 @@ try {
   console.log(`in ${folder}`);
   await step("npm pack", () => {
     const [{ filename, files, size }] = JSON.parse(run("npm", ["pack", "--json", "--pack-destination", folder, root]));
-    const foreign = files.map(({ path }) => path).filter((f) => !/^(dist\/.*(\.js|\.d\.ts)|package\.json|README\.md|LICENSE)$/.test(f));
+    const foreign = files
+      .map(({ path }) => path)
+      .filter((f) => !/^(dist\/.*(\.js|\.d\.ts)|package\.json|README\.md|LICENSE)$/.test(f));
     must(foreign.length === 0, `not for users: ${foreign}`);
     must(size < 400_000, `the tarball has ${size} bytes`);
     return `${filename}: ${files.length} files, ${(size / 1000).toFixed(0)} KB`;
@@ -80,7 +91,10 @@ try {
   const source = readFileSync(join(root, "test/package/user.ts"), "utf8");
   writeFileSync(user, source);
   writeFileSync(join(folder, "user.mjs"), transformSync(source, { loader: "ts" }).code);
-  writeFileSync(join(folder, "kits.ts"), `import { presets } from "wgrad/kits";\nexport const names: string[] = Object.keys(presets);\n`);
+  writeFileSync(
+    join(folder, "kits.ts"),
+    `import { presets } from "wgrad/kits";\nexport const names: string[] = Object.keys(presets);\n`,
+  );
   writeFileSync(join(folder, "index.html"), `<script type="module" src="./user.ts"></script>`);
   await step("npm install of the tarball in an empty folder", () => {
     const tarball = readdirSync(folder).find((f) => f.endsWith(".tgz"));
@@ -92,7 +106,9 @@ try {
   const node = { types: ["node"], typeRoots: [join(root, "node_modules/@types")] };
   await step("types: strict, nodenext", () => compiles("user.ts", { module: "nodenext" }));
   await step("types: strict, bundler", () => compiles("user.ts", bundler));
-  await step("types: wgrad/kits with @types/node, nodenext", () => compiles("kits.ts", { module: "nodenext", ...node }));
+  await step("types: wgrad/kits with @types/node, nodenext", () =>
+    compiles("kits.ts", { module: "nodenext", ...node }),
+  );
   await step("types: wgrad/kits with @types/node, bundler", () => compiles("kits.ts", { ...bundler, ...node }));
   await step("esbuild for Node", async () => trains(await esbuildFor("node")));
   await step("Vite for Node", async () => trains((await viteFor("node"))[0]));
