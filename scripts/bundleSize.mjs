@@ -44,6 +44,7 @@ const root = join(import.meta.dirname, "..");
 /** The text of a program's bundle; packages are looked for from `resolveDir`. */
 export async function bundle(contents, resolveDir = root, options = {}) {
   const form = { bundle: true, minify: true, format: "esm", platform: "browser", target: "es2023", write: false };
+  form.tsconfigRaw = {}; // ours has "wgrad" for src/
   const { outputFiles } = await build({ stdin: { contents, resolveDir }, ...form, logLevel: "error", ...options });
   return outputFiles[0].text;
 }
