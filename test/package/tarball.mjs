@@ -1,0 +1,122 @@
+// npm run test:package: the package as users get it. Packs it, installs the tarball in an empty folder and has user.ts run in
+// plain Node, compile with full types, and be bundled for Node and for browsers. Needs the npm registry or npm's cache.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build, transformSync } from "esbuild";
+import { build as viteBuild } from "vite";
+import { nodeModulesIn } from "./nodeModules.mjs";
+
+const root = join(import.meta.dirname, "../..");
+const folder = mkdtempSync(join(tmpdir(), "wgrad-package-"));
+const user = join(folder, "user.ts");
+
+async function step(name, work) {
+  const start = performance.now();
+  const note = (await work()) ?? "";
+  console.log(`${name.padEnd(52)} ${((performance.now() - start) / 1000).toFixed(1).padStart(6)} s  ${note}`);
+}
+
+function run(command, args, options = {}) {
+  return execFileSync(command, args, { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], ...options });
+}
+
+function must(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+/** Runs a program made of user.ts; its losses must fall. */
+function trains(file) {
+  const losses = JSON.parse(run(process.execPath, [file]));
+  must(losses.at(-1) < 0.8 * losses[0], `${file}: the loss does not fall: ${losses}`);
+  return `loss ${losses[0].toFixed(3)} -> ${losses.at(-1).toFixed(3)}`;
+}
+
+function withoutNode(text) {
+  must(nodeModulesIn(text).length === 0, `the bundle for browsers names ${nodeModulesIn(text)}`);
+  return `${(text.length / 1000).toFixed(0)} KB, no Node module`;
+}
+
+const esbuildFor = (platform) => {
+  const outfile = join(folder, `esbuild-${platform}.mjs`);
+  const external = platform === "node" ? ["webgpu"] : [];
+  const options = { entryPoints: [user], bundle: true, format: "esm", target: "es2023", logLevel: "error" };
+  return build({ ...options, platform, outfile, external }).then(() => outfile);
+};
+
+const viteFor = async (platform) => {
+  const outDir = join(folder, `vite-${platform}`);
+  const node = platform === "node" && { ssr: { noExternal: ["wgrad"], external: ["webgpu"] } };
+  const input = platform === "node" ? user : join(folder, "index.html");
+  const options = { outDir, target: "esnext", ssr: platform === "node", rolldownOptions: { input } };
+  await viteBuild({ root: folder, configFile: false, logLevel: "error", build: options, ...node });
+  const files = readdirSync(outDir, { recursive: true, encoding: "utf8" }).filter((f) => /\.m?js$/.test(f));
+  return files.map((f) => join(outDir, f));
+};
+
+const read = (files) => files.map((f) => readFileSync(f, "utf8")).join("\n");
+
+function compiles(file, options) {
+  const strict = {
+    strict: true,
+    skipLibCheck: false,
+    noEmit: true,
+    exactOptionalPropertyTypes: true,
+    target: "ES2023",
+  };
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [file] }),
+  );
+  try {
+    run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder]);
+  } catch (error) {
+    throw new Error(error.stdout);
+  }
+}
+
+try {
+  console.log(`in ${folder}`);
+  await step("npm pack", () => {
+    const [{ filename, files, size }] = JSON.parse(run("npm", ["pack", "--json", "--pack-destination", folder, root]));
+    const foreign = files
+      .map(({ path }) => path)
+      .filter((f) => !/^(dist\/.*(\.js|\.d\.ts)|package\.json|README\.md|LICENSE)$/.test(f));
+    must(foreign.length === 0, `not for users: ${foreign}`);
+    must(size < 400_000, `the tarball has ${size} bytes`);
+    return `${filename}: ${files.length} files, ${(size / 1000).toFixed(0)} KB`;
+  });
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
+  const source = readFileSync(join(root, "test/package/user.ts"), "utf8");
+  writeFileSync(user, source);
+  writeFileSync(join(folder, "user.mjs"), transformSync(source, { loader: "ts" }).code);
+  writeFileSync(
+    join(folder, "kits.ts"),
+    `import { presets } from "wgrad/kits";\nexport const names: string[] = Object.keys(presets);\n`,
+  );
+  writeFileSync(join(folder, "index.html"), `<script type="module" src="./user.ts"></script>`);
+  await step("npm install of the tarball in an empty folder", () => {
+    const tarball = readdirSync(folder).find((f) => f.endsWith(".tgz"));
+    run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`]);
+  });
+  await step("plain Node", () => trains("user.mjs"));
+  await step("command line", () => must(/--preset/.test(run("npx", ["train-kits", "--help"])), "no help"));
+  const bundler = { module: "preserve", moduleResolution: "bundler" };
+  const node = { types: ["node"], typeRoots: [join(root, "node_modules/@types")] };
+  await step("types: strict, nodenext", () => compiles("user.ts", { module: "nodenext" }));
+  await step("types: strict, bundler", () => compiles("user.ts", bundler));
+  await step("types: wgrad/kits with @types/node, nodenext", () =>
+    compiles("kits.ts", { module: "nodenext", ...node }),
+  );
+  await step("types: wgrad/kits with @types/node, bundler", () => compiles("kits.ts", { ...bundler, ...node }));
+  await step("esbuild for Node", async () => trains(await esbuildFor("node")));
+  await step("Vite for Node", async () => trains((await viteFor("node"))[0]));
+  await step("esbuild for browsers", async () => withoutNode(read([await esbuildFor("browser")])));
+  await step("Vite for browsers", async () => withoutNode(read(await viteFor("browser"))));
+} catch (error) {
+  console.error(`failed: ${error.message}`); // with the standard error of a program that failed
+  process.exitCode = 1;
+} finally {
+  rmSync(folder, { recursive: true });
+}
