@@ -5,6 +5,7 @@ import { AdapterError } from "../errors.ts";
 import { debugLog } from "../debug.ts";
 import { readSubgroupMatrices, type SubgroupMatrices } from "./subgroupMatrix.ts";
 
+/** The adapter in use, as init() tells it. */
 export interface AdapterInfo {
   /** As the driver calls it, for example "llvmpipe (LLVM 15.0.6, 256 bits)". */
   readonly name: string;

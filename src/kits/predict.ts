@@ -17,6 +17,7 @@ import { fullRois, type CaseRois } from "./roi.ts";
 import type { RoisByCase } from "./sample.ts";
 import type { Stage } from "./stages.ts";
 
+/** A prediction of some cases by one stage. */
 export interface PredictJob {
   readonly cache: SliceCache;
   readonly ids: readonly string[];

@@ -35,6 +35,7 @@ export interface PreprocessOptions {
 /** Told after each case, and once with `reused` when nothing had to be done. */
 export type PreprocessProgress = (event: { done: number; total: number; id: string; reused: boolean }) => void;
 
+/** Slices as in section 3.2 of the MSALDS-UNet paper. */
 export const preprocessDefaults: PreprocessOptions = { size: 128, window: 540, level: 140, png: false };
 
 const VERSION = 1; // raise it when the same options give different bytes

@@ -80,6 +80,7 @@ export interface DiscriminatorTerms {
   readonly accuracy: Tensor;
 }
 
+/** Settings of generatorLoss(). */
 export interface GeneratorLossOptions extends Pick<
   DifficultyCrossEntropyOptions,
   "power" | "detachDifficulty" | "legacyScalarCE"
