@@ -164,6 +164,7 @@ function judgedTerms(
   };
 }
 
+/** Settings of discriminatorLoss(). */
 export interface DiscriminatorLossOptions {
   /** What of the prediction the discriminators see. Default "softmax", as in the generator's part. */
   input?: "softmax" | "logits";
