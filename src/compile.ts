@@ -12,6 +12,7 @@ import { hostTensor, Tensor, type HostTensor } from "./tensor.ts";
 /** What changes from call to call, by the names that the function uses. */
 export type StepInputs<T extends object = Record<string, Tensor>> = { readonly [K in keyof T]: HostTensor };
 
+/** Settings of compile(). */
 export interface CompileOptions {
   /** Plans kept, one for each set of input shapes; the one used longest ago goes first. Default 4. */
   maxPlans?: number;

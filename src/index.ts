@@ -10,6 +10,7 @@ export { linearGrid, type Grid } from "./gpu/grid.ts";
 export { tune, type TuneOptions, type TuneResult } from "./tune.ts";
 export { Tensor, tensor, hostTensor, empty, full, zeros, ones, arange, hasF16 } from "./tensor.ts";
 export type { Dtype, HostTensor, NestedNumbers, TensorOptions } from "./tensor.ts";
+export type { HostData } from "./gpu/program.ts";
 export type { Shape } from "./shape.ts";
 export { record, backward, noGrad, type Backward } from "./autograd.ts";
 export { checkpoint } from "./checkpoint.ts";

@@ -136,6 +136,7 @@ export function converted(x: Tensor, dtype: Dtype): Tensor {
 /** A number, or arrays in arrays of equal lengths: the nesting is the shape. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
+/** Settings of tensor(), and but for the shape of zeros(), ones() and full(). */
 export interface TensorOptions {
   /** Default: the nesting of the data; one dimension for typed arrays. */
   shape?: Shape;

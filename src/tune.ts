@@ -67,6 +67,7 @@ function textHash(kernels: readonly Kernel[]): string {
     .join(".");
 }
 
+/** Settings of tune(). */
 export interface TuneOptions {
   /** Seconds after which no further shape is begun; one may take long where compiling does. Default 60. */
   seconds?: number;
@@ -74,6 +75,7 @@ export interface TuneOptions {
   log?: (line: string) => void;
 }
 
+/** What tune() has measured. */
 export interface TuneResult {
   /** Shapes that were measured, and those of them where another candidate than the rule's won. */
   readonly measured: number;

@@ -6,6 +6,7 @@ import { debugLog } from "../debug.ts";
 import { findAdapterHere, inNode } from "./host.ts";
 import { readSubgroupMatrices, type SubgroupMatrices } from "./subgroupMatrix.ts";
 
+/** The adapter in use, as init() tells it. */
 export interface AdapterInfo {
   /** As the driver calls it, for example "llvmpipe (LLVM 15.0.6, 256 bits)". */
   readonly name: string;

@@ -38,6 +38,7 @@ export interface Gpu {
 let current: Gpu | null = null;
 let starting: Promise<Gpu> | null = null;
 
+/** Settings of init(). */
 export interface InitOptions {
   /**
    * "swiftshader", "lavapipe", "null", or part of a device's name. Default: the environment variable WGRAD_ADAPTER,

@@ -6,6 +6,7 @@ import type { Tensor } from "../tensor.ts";
 import { perAxis, triple, type PerAxis, type Triple } from "./axes.ts";
 import { checkFloat } from "./checks.ts";
 
+/** Settings of conv1d(), conv2d() and conv3d(). */
 export interface ConvOptions {
   /** Step between outputs, in voxels. Default 1. */
   stride?: PerAxis;
@@ -17,6 +18,7 @@ export interface ConvOptions {
   groups?: number;
 }
 
+/** Settings of convTranspose1d(), convTranspose2d() and convTranspose3d(). */
 export interface ConvTransposeOptions {
   /** Distance between inputs in the output, in voxels. Default 1. */
   stride?: PerAxis;

@@ -11,6 +11,7 @@ import { vec4Grid } from "./broadcast.ts";
 import { checkFloat } from "./checks.ts";
 import { draw } from "./draw.ts";
 
+/** Settings of dropout(), dropout2d() and dropout3d(). */
 export interface DropoutOptions {
   /** Probability of a zero, in [0, 1]. Default 0.5. */
   p?: number;

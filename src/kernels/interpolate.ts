@@ -12,6 +12,7 @@ import { checkFloat } from "./checks.ts";
 
 const WG = 64;
 
+/** Settings of interpolate(). */
 export interface InterpolateOptions {
   /** Output size, (D,) H, W. Either this or `scale`. */
   size?: readonly number[];

@@ -9,6 +9,7 @@ import { reshape } from "./layout.ts";
 import { product } from "./matmulRun.ts";
 import { sumTo } from "./reduction.ts";
 
+/** Settings of matmul(). */
 export interface MatmulOptions {
   /** Use the last two dimensions of `a` swapped. Default false. */
   transposeA?: boolean;

@@ -18,6 +18,7 @@ const WG = 64;
 /** What follows the normalisation in the same pass. */
 export type NormActivation = "none" | "relu";
 
+/** Settings of batchNorm(). */
 export interface BatchNormOptions {
   /** [C]; updated in place when training. Null: no running statistics, which needs `training`. */
   runningMean?: Tensor | null;
@@ -101,6 +102,7 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
   });
 }
 
+/** Settings of groupNorm() and instanceNorm(). */
 export interface NormOptions {
   /** Added to the variance. Default 1e-5. */
   eps?: number;

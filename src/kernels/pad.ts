@@ -12,6 +12,7 @@ import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 /** What fills the rim: a constant, the mirrored inside without its edge, the edge, or the opposite side. */
 export type PadMode = "constant" | "reflect" | "replicate" | "circular";
 
+/** Settings of pad(). */
 export interface PadOptions {
   /** Default "constant". */
   mode?: PadMode;

@@ -13,6 +13,7 @@ import { planeFill, planeSums } from "./planes.ts";
 
 const WG = 64;
 
+/** Settings of average pooling. */
 export interface AvgPoolOptions {
   kernelSize: PerAxis;
   /** Default: the kernel size, so that windows do not overlap. */
@@ -25,6 +26,7 @@ export interface AvgPoolOptions {
   countIncludePad?: boolean;
 }
 
+/** Settings of max pooling: those of average pooling but for the last, and the dilation. */
 export interface MaxPoolOptions extends Omit<AvgPoolOptions, "countIncludePad"> {
   /** Distance of the positions in a window. Default 1. */
   dilation?: PerAxis;

@@ -12,6 +12,7 @@ import { checkFloat } from "./checks.ts";
 import { callReduce, reshaped } from "./reduction.ts";
 import { exp, log, sqrt } from "./unary.ts";
 
+/** Settings of reductions. */
 export interface ReduceOptions {
   /** The dimension or dimensions to reduce, negative ones counted from the back. Default: all. */
   dims?: number | readonly number[];

@@ -34,6 +34,7 @@ export interface AugmentOptions {
   fill: number;
 }
 
+/** The augmentation of the paper's text. */
 export const augmentDefaults: AugmentOptions = {
   rotate: 0.5,
   maxDegrees: 15,

@@ -45,6 +45,7 @@ export interface BatchSource extends Pick<SliceSource, "size" | "regionOf"> {
   readonly stage: Pick<SliceSource["stage"], "classOf">;
 }
 
+/** Where slices are kept, and whether labels are read. */
 export interface SlicesOptions {
   /** Keep the slices on the GPU; default: if they fit. The bits of a batch are the same either way. */
   resident?: boolean;

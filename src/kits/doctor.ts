@@ -15,6 +15,7 @@ export interface Finding {
   readonly fix: string;
 }
 
+/** What diagnose() has found. */
 export interface Diagnosis {
   readonly title: string;
   /** Case folders looked at. */
@@ -22,6 +23,7 @@ export interface Diagnosis {
   readonly findings: readonly Finding[];
 }
 
+/** Settings of diagnose(). */
 export interface DoctorOptions {
   /** Name of the dataset where detection should not decide. */
   readonly dataset?: string;

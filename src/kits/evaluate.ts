@@ -55,6 +55,7 @@ export interface Metrics {
   };
 }
 
+/** Settings of an evaluation of two folders. */
 export interface EvaluateOptions {
   /** Folder of references: a KiTS tree, or label files named by case. */
   reference: string;
@@ -74,6 +75,7 @@ export interface EvaluateOptions {
   progress?: ProgressMode;
 }
 
+/** Scores, and what was written. */
 export interface EvaluateResult {
   metrics: Metrics;
   /** What a reader of the numbers should know, such as references without a prediction. */

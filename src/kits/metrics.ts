@@ -20,8 +20,10 @@ export interface LabelVolume {
 
 /** The regions that are scored, each a union of labels. */
 export type RegionName = "kidney" | "masses" | "tumor";
+/** The labels of every region. */
 export type Regions = Readonly<Record<RegionName, readonly number[]>>;
 
+/** The regions in the order of every table. */
 export const regionNames: readonly RegionName[] = ["kidney", "masses", "tumor"];
 
 /** KiTS21 and KiTS23: 1 kidney, 2 tumour, 3 cyst, in the official hierarchy. Source: kits23/configuration/labels.py. */
@@ -53,6 +55,7 @@ export interface RegionCounts {
   prediction: number;
 }
 
+/** Agreement of two masks, 0 to 1. */
 export interface Overlap {
   dice: number;
   jaccard: number;
@@ -86,12 +89,14 @@ export interface CaseScore {
   perSlice: Record<RegionName, SliceScore[]>;
 }
 
+/** Settings of the scores of a case; the rules of KiTS23 where they are left out. */
 export interface ScoreOptions {
   id?: string;
   regions?: Regions;
   empty?: EmptyRule;
 }
 
+/** Settings of the scores of a case from its volumes. */
 export interface CaseOptions extends ScoreOptions {
   /** Also score the surfaces; takes seconds for a large case. Default false. */
   surface?: boolean;

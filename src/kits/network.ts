@@ -197,6 +197,7 @@ function regionLogits(frequencies: ClassFrequencies): number[] {
 /** How logits become losses, classes and probabilities. */
 export type Head = Pick<Network, "loss" | "classes" | "probabilities">;
 
+/** One class per pixel: Dice and cross entropy of a softmax. */
 export const softmaxHead: Head = {
   loss: (logits, labels) => diceCrossEntropy(logits, labels),
   classes: (logits) => argmax(logits, { dim: 1 }),

@@ -6,6 +6,7 @@ import type { AugmentOptions } from "./augment.ts";
 
 /** The networks of the cascade in running order. */
 export const stageNames = ["coarse", "kidney", "masses", "tumor"] as const;
+/** The name of a network of the cascade. */
 export type StageName = (typeof stageNames)[number];
 
 /** What the training of every network has. */

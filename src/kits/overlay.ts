@@ -26,6 +26,7 @@ export const confidenceColors: readonly Rgb[] = [
   [253, 231, 37],
 ];
 
+/** What a panel shows, and how large. */
 export interface PanelOptions {
   /** Width of one panel in pixels; default 320. Its height is three quarters of that: bodies are wider than high. */
   panel?: number;
@@ -63,6 +64,7 @@ export interface OverlayPanels {
   confidence?: Layer;
 }
 
+/** Settings of a sheet of panels. */
 export interface ContactSheetOptions extends PanelOptions {
   /** Cases side by side; default 1. */
   columns?: number;
@@ -77,6 +79,7 @@ export interface ContactSheetRow {
   worstErrors: number;
 }
 
+/** A sheet of panels, one row of slices per case. */
 export interface ContactSheet extends Picture {
   rows: ContactSheetRow[];
 }

@@ -3,6 +3,7 @@
 import { encode } from "fast-png";
 import type { Size } from "./resample.ts";
 
+/** A colour, 0 to 255 each. */
 export type Rgb = readonly [red: number, green: number, blue: number];
 
 /** An RGB picture: `data` is [height, width, 3], 8 bits each. */

@@ -24,6 +24,7 @@ export interface Components {
   runComponent: Int32Array;
 }
 
+/** What belongs together in a volume. */
 export interface ComponentOptions {
   /** The labels that count as foreground; every label above 0 if left out. */
   labels?: readonly number[];
@@ -31,6 +32,7 @@ export interface ComponentOptions {
   connectivity?: Connectivity;
 }
 
+/** Which components of a volume stay. */
 export interface KeepLargestOptions extends ComponentOptions {
   /** How many components stay; default 2, one per kidney. */
   keep?: number;
@@ -45,6 +47,7 @@ export interface KeepLargestOptions extends ComponentOptions {
   replaceWith?: number;
 }
 
+/** The volume with the components that stay, and the voxels of all. */
 export interface KeepLargestResult {
   data: Uint8Array<ArrayBuffer>;
   /** Voxels per component, largest first. */

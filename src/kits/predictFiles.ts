@@ -12,6 +12,7 @@ import { startProgress, type ProgressMode } from "./progress.ts";
 import type { RoisByCase } from "./sample.ts";
 import type { Stage } from "./stages.ts";
 
+/** A prediction of some cases by one stage. */
 export interface PredictJob {
   readonly cache: SliceCache;
   readonly ids: readonly string[];

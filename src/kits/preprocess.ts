@@ -30,6 +30,7 @@ export interface PreprocessOptions extends SliceOptions {
 /** Told after each case, and once with `reused` when nothing had to be done. */
 export type PreprocessProgress = (event: { done: number; total: number; id: string; reused: boolean }) => void;
 
+/** Slices as in section 3.2 of the MSALDS-UNet paper. */
 export const preprocessDefaults: PreprocessOptions = { ...sliceDefaults, png: false };
 
 const VERSION = 1; // raise it when the same options give different bytes

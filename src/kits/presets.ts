@@ -130,6 +130,7 @@ const quickFine: Partial<FineOptions> = {
   discriminatorLr: 1e-3,
 };
 
+/** The presets by name. */
 export const presets: Readonly<Record<string, Preset>> = {
   phantom: {
     about: "the built-in synthetic phantom with networks small enough for a CPU; minutes",

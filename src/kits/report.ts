@@ -21,6 +21,7 @@ import type { RunFacts } from "./run.ts";
 
 export { writeOverlays } from "./report/pictures.ts";
 
+/** What the report's page shows. */
 export interface ReportOptions {
   /** Where CT and reference of the cases lie, such as a slice cache; default the data folder that run.json names. */
   sources?: CaseSources;

@@ -79,6 +79,7 @@ export function argmaxPlanes(planes: ArrayLike<number>, classes: number): Uint8A
   return out;
 }
 
+/** Sizes in pixels, and where the result goes. */
 export interface RestoreOptions {
   from: Size;
   to: Size;
@@ -130,6 +131,7 @@ export function restoreLabels(probabilities: ArrayLike<number>, options: Restore
  */
 export type RoiOutput = "value" | "mask" | "byte";
 
+/** Where a region's pixels go in its slice. */
 export interface RestoreRoiOptions<T> {
   /** The slice's own size. */
   to: Size;

@@ -24,6 +24,7 @@ export const ROI_SOURCES = ["slice", "neighbours", "case", "kidney", "full"] as 
  */
 export type RoiSource = (typeof ROI_SOURCES)[number];
 
+/** The region of one slice, and what it was found by. */
 export interface SliceRoi extends Roi {
   source: RoiSource;
 }
@@ -31,6 +32,7 @@ export interface SliceRoi extends Roi {
 /** The regions of one case, slice by slice; null where the stage skips the slice. */
 export type CaseRois = (SliceRoi | null)[];
 
+/** How regions are found in labels. */
 export interface RoiOptions {
   /** The labels that the region must hold, as a list or a rule. */
   inside: readonly number[] | ((label: number) => boolean);

@@ -41,6 +41,7 @@ export function wholeSlices(cache: SliceCache, stage: Stage): SliceSource {
 /** Regions of interest of cases, by id. */
 export type RoisByCase = Readonly<Record<string, CaseRois>>;
 
+/** Regions of interest as training and prediction see them. */
 export interface RoiSlicesOptions {
   readonly size: number;
   /** Regions around the reference. */
@@ -98,6 +99,7 @@ export function targetSlices(source: Pick<SliceSource, "cache" | "stage">, slice
   return slices.filter((s) => counts[s].slice(1).some((n) => n > 0));
 }
 
+/** Which slices an epoch takes. */
 export interface EpochOptions extends Pick<TrainOptions, "slicesPerEpoch" | "foreground"> {
   readonly seed: number;
 }

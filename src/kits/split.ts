@@ -20,6 +20,7 @@ export interface Split {
   test: string[];
 }
 
+/** How cases are split. */
 export interface SplitOptions {
   /** Default 0. */
   seed?: number;

@@ -50,6 +50,7 @@ export interface TrainResult {
   parameters: { network: number; discriminators: number };
 }
 
+/** The training of one stage. */
 export interface TrainJob {
   /** Slices to train on; its stage names the network. */
   readonly source: SliceSource;

@@ -80,6 +80,7 @@ export interface DiscriminatorTerms {
   readonly accuracy: Tensor;
 }
 
+/** Settings of generatorLoss(). */
 export interface GeneratorLossOptions extends Pick<
   DifficultyCrossEntropyOptions,
   "power" | "detachDifficulty" | "legacyScalarCE"
@@ -163,6 +164,7 @@ function judgedTerms(
   };
 }
 
+/** Settings of discriminatorLoss(). */
 export interface DiscriminatorLossOptions {
   /** What of the prediction the discriminators see. Default "softmax", as in the generator's part. */
   input?: "softmax" | "logits";

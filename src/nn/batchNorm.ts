@@ -1,6 +1,7 @@
 import { batchNorm, type NormActivation } from "../kernels/norm.ts";
 import { ones, zeros, type Tensor } from "../tensor.ts";
 
+/** Settings of BatchNorm. */
 export interface BatchNormLayerOptions {
   /** Added to the variance. Default 1e-5. */
   eps?: number;

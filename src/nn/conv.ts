@@ -6,6 +6,7 @@ import type { Rng } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import { defaultWeights } from "./init.ts";
 
+/** Settings of Conv1d, Conv2d and Conv3d. */
 export interface ConvLayerOptions extends Settings {
   /** Taps per axis. */
   kernelSize: PerAxis;

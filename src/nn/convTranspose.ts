@@ -6,6 +6,7 @@ import type { Tensor } from "../tensor.ts";
 import { checkGroups } from "./conv.ts";
 import { defaultWeights } from "./init.ts";
 
+/** Settings of ConvTranspose2d and ConvTranspose3d. */
 export interface ConvTransposeLayerOptions extends Settings {
   /** Taps per axis. */
   kernelSize: PerAxis;

@@ -12,6 +12,7 @@ import { empty, hostTensor, tensor, zeros, type Tensor } from "../tensor.ts";
 import { SCALE, scaleGradients } from "./optim/clip.ts";
 import type { Optimizer } from "./optim/optimizer.ts";
 
+/** Settings of GradScaler. */
 export interface GradScalerOptions {
   /** The scale to start with. Default 65,536. */
   readonly initScale?: number;

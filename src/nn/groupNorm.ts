@@ -1,6 +1,7 @@
 import { groupNorm, type NormActivation } from "../kernels/norm.ts";
 import { ones, zeros, type Tensor } from "../tensor.ts";
 
+/** Settings of GroupNorm. */
 export interface GroupNormLayerOptions {
   /** Added to the variance. Default 1e-5. */
   eps?: number;

@@ -36,5 +36,6 @@ export { AttentionGate } from "./attentionGate.ts";
 export * from "./models/index.ts";
 
 export { frozen } from "./frozen.ts";
-export { discriminatorLoss, generatorLoss, type GeneratorLossOptions } from "./adversarial.ts";
+export { discriminatorLoss, generatorLoss } from "./adversarial.ts";
+export type { Critic, DiscriminatorLossOptions, GeneratorLossOptions } from "./adversarial.ts";
 export type { DiscriminatorTerms, GeneratorTerms, MultiScaleLoss } from "./adversarial.ts";

@@ -58,6 +58,7 @@ export function fans(shape: Shape): { fanIn: number; fanOut: number } {
 /** What follows a layer, for gain(). */
 export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu";
 
+/** Settings of kaimingUniform() and kaimingNormal(). */
 export interface KaimingOptions {
   /** Slope of the leaky ReLU below zero. Default 0. */
   a?: number;

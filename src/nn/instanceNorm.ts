@@ -1,6 +1,7 @@
 import { instanceNorm, type NormActivation } from "../kernels/norm.ts";
 import { ones, zeros, type Tensor } from "../tensor.ts";
 
+/** Settings of InstanceNorm. */
 export interface InstanceNormLayerOptions {
   /** Added to the variance. Default 1e-5. */
   eps?: number;

@@ -3,6 +3,7 @@ import type { Rng } from "../random.ts";
 import type { Tensor } from "../tensor.ts";
 import { defaultWeights } from "./init.ts";
 
+/** Settings of Linear. */
 export interface LinearLayerOptions {
   /** Default true. */
   bias?: boolean;

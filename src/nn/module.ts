@@ -111,6 +111,7 @@ export async function stateDict(model: Model): Promise<StateDict> {
   return Object.fromEntries(entries) as StateDict;
 }
 
+/** Settings of loadStateDict(). */
 export interface LoadOptions {
   /** Default true: both sides must have the same names. False: names that only one side has are skipped. */
   strict?: boolean;

@@ -5,6 +5,7 @@ import { BatchNorm } from "./batchNorm.ts";
 import { Conv2d } from "./conv.ts";
 import { Sequential } from "./sequential.ts";
 
+/** Settings of PreActResidualBlock. */
 export interface PreActResidualBlockOptions {
   /** Of the first convolution and the shortcut. Default 1. */
   stride?: number;

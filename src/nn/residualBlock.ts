@@ -8,6 +8,7 @@ import { Dropout2d } from "./dropout.ts";
 import { Sequential } from "./sequential.ts";
 import { SqueezeExcitation } from "./squeezeExcitation.ts";
 
+/** Settings of ResidualBlock. */
 export interface ResidualBlockOptions {
   /** Probability of dropping a channel between the convolutions. Default 0: no dropout. */
   dropout?: number;

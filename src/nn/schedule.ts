@@ -116,6 +116,7 @@ export function linearWarmup(
     epoch < epochs ? after(0) * (startFactor + ((1 - startFactor) * epoch) / epochs) : after(epoch - epochs);
 }
 
+/** Settings of ReduceLROnPlateau. */
 export interface PlateauOptions {
   /** "min" (default): the metric should fall. "max": it should rise. */
   readonly mode?: "min" | "max";

@@ -4,6 +4,7 @@ import type { Tensor } from "../tensor.ts";
 import { ReLU } from "./activation.ts";
 import { Linear } from "./linear.ts";
 
+/** Settings of SqueezeExcitation. */
 export interface SqueezeExcitationOptions {
   /** Channels per hidden unit. Default 16. */
   reduction?: number;

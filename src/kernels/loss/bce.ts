@@ -5,6 +5,7 @@ import type { Tensor } from "../../tensor.ts";
 import { pairLoss } from "./pair.ts";
 import type { Reduction } from "./reduction.ts";
 
+/** Settings of bce(), and with posWeight of bceWithLogits(). */
 export interface BceOptions {
   /** Weight of each element; broadcasts to the shape of the prediction. */
   readonly weight?: Tensor;
@@ -37,6 +38,7 @@ export function bceWithLogits(
   return pairLoss("bceWithLogits", x, target, { weight, posWeight, reduction });
 }
 
+/** Settings of focal(). */
 export interface FocalOptions {
   /** How strongly easy elements are played down; 0 is plain cross entropy. Default 2. */
   readonly gamma?: number;

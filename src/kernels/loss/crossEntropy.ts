@@ -9,6 +9,7 @@ import { empty, type Tensor } from "../../tensor.ts";
 import { MODES, checkClassWeight, checkLabels, checkReduction, classLayout, reduceLoss } from "./reduction.ts";
 import type { Reduction } from "./reduction.ts";
 
+/** Settings of crossEntropy(). */
 export interface CrossEntropyOptions {
   /** Weight of each class, [C]. */
   readonly weight?: Tensor;

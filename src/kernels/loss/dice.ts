@@ -17,6 +17,7 @@ import { checkClassWeight, checkConfidence, checkLabels, checkPower, checkSame, 
 /** What turns a network's output into probabilities. */
 export type Activation = "none" | "sigmoid" | "softmax";
 
+/** Settings of all overlap losses. */
 export interface OverlapOptions {
   /**
    * What turns `x` into probabilities, inside the kernel. Default "none": they
@@ -35,6 +36,7 @@ export interface OverlapOptions {
   readonly ignoreIndex?: number;
 }
 
+/** Settings of dice(). */
 export interface DiceOptions extends OverlapOptions {
   /** Squares in the denominator. Default false. */
   readonly squared?: boolean;
@@ -56,6 +58,7 @@ export function softDice(x: Tensor, target: Tensor, options: OverlapOptions = {}
   return overlapLoss("softDice", x, target, { ...options, squared: true, score: DICE });
 }
 
+/** Settings of tversky(). */
 export interface TverskyOptions extends OverlapOptions {
   /** Weight of false positives. Default 0.3. */
   readonly alpha?: number;
@@ -77,6 +80,7 @@ export function tversky(
   return overlapLoss("tversky", x, target, { ...options, score: { num: 1, den: 1 - alpha - beta, p: alpha, t: beta } });
 }
 
+/** Settings of diceBce(): those of dice(), and the weights of its parts. */
 export interface DiceBceOptions extends Omit<DiceOptions, "activation" | "ignoreIndex"> {
   /** Weights of the two parts. Default 1 and 1. */
   readonly diceScale?: number;
@@ -95,6 +99,7 @@ export function diceBce(
   return overlapLoss("diceBce", x, target, { ...options, activation: "sigmoid", score: DICE, diceScale, ceScale });
 }
 
+/** Settings of diceCrossEntropy(): those of dice(), and of the cross entropy. */
 export interface DiceCrossEntropyOptions extends Omit<DiceOptions, "activation"> {
   /** Weights of the two parts. Default 1 and 1. */
   readonly diceScale?: number;

@@ -23,6 +23,7 @@ import {
 const PRODUCT_OF_MEANS = 3; // MODE of the kernels, beside MODES
 const WEIGHTS_ALONE = 4;
 
+/** Settings of difficultyWeight(). */
 export interface DifficultyOptions {
   /** Exponent of the first term. Default 2, as in the paper; the authors' later code has 4. */
   readonly power?: number;
@@ -53,6 +54,7 @@ export function difficultyWeight(confidence: Tensor, { power = 2 }: DifficultyOp
   });
 }
 
+/** Settings of difficultyWeightedCrossEntropy(). */
 export interface DifficultyCrossEntropyOptions extends DifficultyOptions {
   /**
    * True (default): the weight is a constant. False: the gradient also reaches the confidence map, and through it

@@ -5,6 +5,7 @@ import type { Tensor } from "../../tensor.ts";
 import { pairLoss } from "./pair.ts";
 import type { Reduction } from "./reduction.ts";
 
+/** Settings of mse(), l1() and smoothL1(). */
 export interface RegressionOptions {
   /** Default "mean". */
   readonly reduction?: Reduction;

@@ -11,6 +11,7 @@ import { Sequential } from "../sequential.ts";
 import { checkInput, type SegmentationOptions } from "./input.ts";
 import { runBlock } from "./levels.ts";
 
+/** Settings of DeepResUNet. */
 export interface DeepResUNetOptions extends SegmentationOptions {
   /** Blocks of stride 2, the bridge included. Default 3. */
   depth?: number;

@@ -12,6 +12,7 @@ import { namedBuffers, parameters } from "../module.ts";
 import { checkInput } from "./input.ts";
 import { runBlock } from "./levels.ts";
 
+/** Settings of Discriminator. */
 export interface DiscriminatorOptions {
   /** Channels of the image and classes of the segmentation together. */
   inChannels: number;

@@ -18,6 +18,7 @@ export function checkInput(model: string, x: Tensor, channels: number, factor: n
   }
 }
 
+/** What every segmentation model takes. */
 export interface SegmentationOptions {
   /** Channels of the input, such as 1 for CT. */
   inChannels: number;

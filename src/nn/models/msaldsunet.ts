@@ -11,6 +11,7 @@ import type { SegmentationModel } from "./index.ts";
 import { checkInput, type SegmentationOptions } from "./input.ts";
 import { decoderLevels } from "./levels.ts";
 
+/** Settings of MSALDSUNet. */
 export interface MSALDSUNetOptions extends SegmentationOptions {
   /** Levels above the bottleneck, each with an output of its own. Default 4. */
   depth?: number;

@@ -9,6 +9,7 @@ import { Sequential } from "../sequential.ts";
 import { checkInput, type SegmentationOptions } from "./input.ts";
 import { decoderLevels } from "./levels.ts";
 
+/** Settings of ResUNet. */
 export interface ResUNetOptions extends SegmentationOptions {
   /** Levels above the bottleneck. Default 4. */
   depth?: number;

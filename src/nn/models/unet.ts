@@ -11,6 +11,7 @@ import { Upsample } from "../upsample.ts";
 import { checkInput, type SegmentationOptions } from "./input.ts";
 import { decoderLevels } from "./levels.ts";
 
+/** Settings of UNet. */
 export interface UNetOptions extends SegmentationOptions {
   /** Levels above the bottleneck. Default 4. */
   depth?: number;

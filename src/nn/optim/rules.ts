@@ -33,6 +33,7 @@ function below1(rule: string, name: string, value: number): void {
   if (!(value >= 0 && value < 1)) throw new OptionError(`${rule}: ${name} must lie in [0, 1), got ${value}`);
 }
 
+/** Settings of SGD. */
 export interface SgdOptions {
   /** Learning rate. Default 1e-3. */
   lr: number;
@@ -68,6 +69,7 @@ export const SGD_RULE: Rule<SgdOptions> = {
   },
 };
 
+/** Settings of Adam and AdamW. */
 export interface AdamOptions {
   /** Learning rate. Default 1e-3. */
   lr: number;
@@ -102,6 +104,7 @@ function adamRule(name: string, amsgrad: boolean, decoupled: boolean): Rule<Adam
 export const adamOf = (amsgrad: boolean): Rule<AdamOptions> => adamRule("Adam", amsgrad, false);
 export const adamWOf = (amsgrad: boolean): Rule<AdamOptions> => adamRule("AdamW", amsgrad, true);
 
+/** Settings of RMSprop. */
 export interface RmspropOptions {
   /** Learning rate. Default 1e-2. */
   lr: number;
