@@ -110,8 +110,11 @@ function voxelCount(header: NiftiHeader): number {
   return header.dims[0] * header.dims[1] * header.dims[2];
 }
 
-/** The file's size, or the size that gzip recorded in its last four bytes, must be the one that the header implies. */
-async function checkSize(header: NiftiHeader): Promise<void> {
+/**
+ * The file's size, or the size that gzip recorded in its last four bytes, must be the one that the header implies.
+ * Throws DataError naming the file.
+ */
+export async function checkSize(header: NiftiHeader): Promise<void> {
   const claimed = claimedBytes(header);
   if (!header.gzip) {
     if (header.fileBytes !== claimed) throw sizeError(header, header.fileBytes);
@@ -121,9 +124,14 @@ async function checkSize(header: NiftiHeader): Promise<void> {
   if (recorded === claimed && (claimed < BELIEVED.bytes || claimed < BELIEVED.ratio * header.fileBytes)) return;
   // Cut short, a wrong header, several gzip members in one file (only the last is recorded), 4 GiB or more (of which 32
   // bits are recorded), or next to nothing for what is claimed: counting tells, before memory is taken.
+  await countBytes(header);
+}
+
+/** Unpacks the whole file, whose length must be the one that the header implies and whose gzip checksum must fit. Throws as checkSize. */
+export async function countBytes(header: NiftiHeader): Promise<void> {
   let bytes = 0;
   await unpack(header, (chunk) => void (bytes += chunk.length));
-  if (bytes !== claimed) throw sizeError(header, bytes);
+  if (bytes !== claimedBytes(header)) throw sizeError(header, bytes);
 }
 
 function sizeError(header: NiftiHeader, bytes: number): DataError {
