@@ -14,6 +14,8 @@ const entryPoints = {
   "train-kits": "src/kits/main.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
   "download-kits": "src/kits/downloadMain.ts",
+  "convert-kits": "src/kits/convertMain.ts",
+  "evaluate-kits": "src/kits/evaluateMain.ts",
   bench: "bench/main.ts",
   "bench-models": "bench/models.ts",
   soak: "test/soak/main.ts",
