@@ -13,6 +13,9 @@ const commands = {
   "train-kits": "src/kits/main.ts",
   "predict-kits": "src/kits/predictMain.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
+  "download-kits": "src/kits/downloadMain.ts",
+  "convert-kits": "src/kits/convertMain.ts",
+  "evaluate-kits": "src/kits/evaluateMain.ts",
 };
 /** Not in the package. */
 const development = {

@@ -20,12 +20,17 @@ export async function replaceFile(
   try {
     await mkdir(dirname(temporary), { recursive: true });
     await write(temporary);
-    await syncFile(temporary); // without it the rename can reach the disk before the bytes do
-    await rename(temporary, path);
+    await putInPlace(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw await writeError(path, what, error);
   }
+}
+
+/** Gives a file that is complete its name, on the same file system, in the place of what had that name. */
+export async function putInPlace(complete: string, path: string): Promise<void> {
+  await syncFile(complete); // without it the rename can reach the disk before the bytes do
+  await rename(complete, path);
   await syncFolder(dirname(path));
 }
 
@@ -102,17 +107,23 @@ async function syncFolder(folder: string): Promise<void> {
 /** What running out of room is called: the disk, a user's share of it, the size of one file. */
 const FULL = ["ENOSPC", "EDQUOT", "EFBIG"];
 
-/** The error for a write that the system refused: what was written where, why, and the fix. Others stay as they are. */
-export async function writeError(path: string, what: string, error: unknown): Promise<unknown> {
+/**
+ * The error for a write that the system refused: what was written where, why, and the fix, which ends in `again`. Others
+ * stay as they are.
+ */
+export async function writeError(
+  path: string,
+  what: string,
+  error: unknown,
+  again = "run again, a run that has begun with --resume",
+): Promise<unknown> {
   const { code } = error as NodeJS.ErrnoException;
   if (error instanceof WgradError || code === undefined) return error;
   const folder = dirname(resolve(path));
   const full = FULL.includes(code);
   const free = full ? await freeBytes(folder) : null;
   const found = `${reason(error)}${free === null ? "" : `, ${(free / 2 ** 20).toFixed(2)} MiB free`}`;
-  const fix = full
-    ? `make room in ${folder} and run again, a run that has begun with --resume`
-    : `check free space and permissions of ${folder}`;
+  const fix = full ? `make room in ${folder} and ${again}` : `check free space and permissions of ${folder}`;
   return new DataError(`${path}: ${what} must be writable, found ${found}; ${fix}`, { cause: error });
 }
 

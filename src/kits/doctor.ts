@@ -81,7 +81,7 @@ async function examine(files: CaseFiles, spec: DatasetSpec): Promise<Finding[]> 
 }
 
 /** A message "file: what is wrong; what to do" in its parts. */
-function told(message: string, file: string): { problem: string; fix: string } {
+export function told(message: string, file: string): { problem: string; fix: string } {
   const text = message.startsWith(`${file}: `) ? message.slice(file.length + 2) : message;
   const at = text.lastIndexOf("; ");
   return at < 0

@@ -91,8 +91,8 @@ const referenceNames = [
   "segmentation.nii",
   "aggregated_MAJ_seg.nii",
 ];
-/** Where the case folders lie below a tree as downloaded: kits19, kits21, kits23. */
-const treeFolders = ["", "data", "dataset", "kits21/data", "kits23/dataset"];
+/** Where case folders or label files lie below a tree as downloaded: kits19, kits21, kits23, nnU-Net raw. */
+const treeFolders = ["", "data", "dataset", "kits21/data", "kits23/dataset", "labelsTr"];
 
 /**
  * Scores predictions against references in 3-D per case, and per slice beside it.

@@ -13,13 +13,21 @@ export const INTERRUPTED = 130;
 
 let asked = false;
 
-/** Listens to Ctrl-C (SIGINT) and to SIGTERM until the function returned is called; `end` is where the run will end. */
-export function watchInterrupts(say: (text: string) => void, end = "after this step, with a checkpoint"): () => void {
+/**
+ * Listens to Ctrl-C (SIGINT) and to SIGTERM until the function returned is called. At the first, `say` is told what `follows`
+ * and `then` is called.
+ */
+export function watchInterrupts(
+  say: (text: string) => void,
+  follows = "ending after this step, with a checkpoint",
+  then: () => void = () => undefined,
+): () => void {
   asked = false;
   const onSignal = () => {
     if (asked) process.exit(INTERRUPTED);
     asked = true;
-    say(`interrupted: ending ${end}; once more ends at once`);
+    say(`interrupted: ${follows}; once more ends at once`);
+    then();
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   return () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal);

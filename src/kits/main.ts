@@ -11,6 +11,7 @@ import { runAblation } from "./ablation.ts";
 import { readJson } from "./json.ts";
 import { augmentNone } from "./augment.ts";
 import type { Metrics } from "./evaluate.ts";
+import { foldChoice } from "./folds.ts";
 import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
 import { lockRun } from "./lock.ts";
 import type { OnNonfinite } from "./nonfinite.ts";
@@ -38,6 +39,8 @@ interface CommandOptions {
   stages?: StageName[];
   ablation?: boolean;
   set: string[];
+  splitFile?: string;
+  fold?: string;
   augment: boolean;
   coarse: boolean;
   difficulty: boolean;
@@ -175,6 +178,8 @@ function commandLine(): Command {
     .option("--no-coarse", "without coarse segmentation: kidney and masses networks see whole slices")
     .option("--fractions <a:b:c>", "train, validation and test weights", fractions)
     .option("--split-seed <n>", "seed of the split")
+    .option("--split-file <file>", "nnU-Net's splits_final.json; cases that the fold does not name are the test cases")
+    .option("--fold <k>", "which of its folds, from 0")
     .option("--overfit", "train, validate and score on the same cases")
     .option("--no-augment", "no rotation, mirror or noise")
     .option("--precision <name>", "f32, or f16: activations take half the memory")
@@ -282,6 +287,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
     dataNote: o.dataNote ?? before?.data.note ?? "",
     preset,
     options,
+    fold: foldChoice(o.splitFile, o.fold, given("fractions") || given("splitSeed")),
     stages: o.stages ?? stageNames,
     overwrite: o.overwrite ?? false,
     resume: o.resume ?? false,

@@ -7,7 +7,7 @@ import { createGunzip } from "node:zlib";
 import { DataError } from "../errors.ts";
 import type { Orientation } from "./geometry.ts";
 import { HEADER_BYTES, isGzip, parseHeader, type FileStart, type NiftiHeader } from "./nifti_header.ts";
-import { CHUNK, imageFrom, labelsFrom, type ImageVolume, type LabelImage, type NiftiSource } from "./nifti_voxels.ts";
+import { checkSize, CHUNK, countBytes, imageFrom, labelsFrom, type ImageVolume, type LabelImage, type NiftiSource } from "./nifti_voxels.ts";
 
 export type { NiftiHeader } from "./nifti_header.ts";
 export type { ImageVolume, LabelImage } from "./nifti_voxels.ts";
@@ -40,6 +40,14 @@ export async function readLabels(path: string, orientation?: Orientation): Promi
  */
 export async function readHeader(path: string, orientation?: Orientation): Promise<NiftiHeader> {
   return parseHeader(path, await firstBytes(path), orientation);
+}
+
+/**
+ * Checks that the file holds the bytes that its header claims; `thoroughly` unpacks them all, which checks gzip's own checksum,
+ * too. Throws DataError naming the file.
+ */
+export async function checkBytes(header: NiftiHeader, thoroughly: boolean): Promise<void> {
+  await (thoroughly ? countBytes : checkSize)(header, fileSource(header));
 }
 
 async function firstBytes(path: string): Promise<FileStart> {

@@ -109,7 +109,7 @@ function voxelCount(header: NiftiHeader): number {
 }
 
 /** The file's size, or the size that gzip recorded in its last four bytes, must be the one that the header implies. */
-async function checkSize(header: NiftiHeader, source: NiftiSource): Promise<void> {
+export async function checkSize(header: NiftiHeader, source: NiftiSource): Promise<void> {
   const claimed = claimedBytes(header);
   if (!header.gzip) {
     if (header.fileBytes !== claimed) throw sizeError(header, header.fileBytes);
@@ -119,9 +119,14 @@ async function checkSize(header: NiftiHeader, source: NiftiSource): Promise<void
   if (recorded === claimed && (claimed < BELIEVED.bytes || claimed < BELIEVED.ratio * header.fileBytes)) return;
   // Cut short, a wrong header, several gzip members in one file (only the last is recorded), 4 GiB or more (of which 32
   // bits are recorded), or next to nothing for what is claimed: counting tells, before memory is taken.
+  await countBytes(header, source);
+}
+
+/** Unpacks everything: its length must be the one that the header implies, and gzip's checksum must fit. */
+export async function countBytes(header: NiftiHeader, source: NiftiSource): Promise<void> {
   let bytes = 0;
   await source.unpack((chunk) => void (bytes += chunk.length));
-  if (bytes !== claimed) throw sizeError(header, bytes);
+  if (bytes !== claimedBytes(header)) throw sizeError(header, bytes);
 }
 
 function sizeError(header: NiftiHeader, bytes: number): DataError {

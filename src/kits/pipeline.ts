@@ -10,6 +10,7 @@ import { close, init, type AdapterInfo } from "../index.ts";
 import { openCache, type SliceCache } from "./cache.ts";
 import { runCascade, stageFolder } from "./cascade.ts";
 import { openDataset } from "./datasets/open.ts";
+import { splitOfFold, testsOnValidation, type FoldChoice } from "./folds.ts";
 import { InterruptedError } from "./interrupt.ts";
 import { evaluate, formatMetrics, type EvaluateResult, type Metrics } from "./evaluate.ts";
 import type { OnNonfinite } from "./nonfinite.ts";
@@ -33,6 +34,8 @@ export interface RunRequest {
   readonly dataNote: string;
   readonly preset: string;
   readonly options: RunOptions;
+  /** The fold to train on, where the split is not drawn. */
+  readonly fold?: FoldChoice;
   /** Networks to train; those left out are loaded from the folder. */
   readonly stages: readonly StageName[];
   readonly overwrite: boolean;
@@ -73,13 +76,14 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
     seconds[step] = (performance.now() - start) / 1000;
     return result;
   };
+  const folded = again ? null : await foldOf(request); // before slices are made, which may take hours
   const [coarse, fine] = await timed("preprocess", () => makeCaches(request));
   try {
     if (resume && before.data.key !== fine.index.key)
       throw new DataError(
         `${folder}: the data at ${request.root} are not those of the run (files, options or --dataset changed); choose another --out`,
       );
-    const split = await splitOf(request, fine);
+    const split = await splitOf(request, fine, folded);
     const trained = without(before?.trained ?? {}, stages);
     // Of networks that begin anew, and of those that were trained when a run was killed before it removed them.
     const past = [...(resume ? [] : stages), ...(Object.keys(trained) as StageName[])];
@@ -178,14 +182,27 @@ export async function reopen({ adapter, adapterName }: RunRequest): Promise<void
     throw new AdapterError(`${adapter.name} did not come back, found ${name}; go on with --resume when it is there`);
 }
 
-/** The split of the folder if stages are run again, else a new one. */
-async function splitOf(request: RunRequest, cache: SliceCache): Promise<Split> {
+/** The split of the fold that is asked for, or null. */
+async function foldOf({ root, dataset, fold, options }: RunRequest): Promise<Split | null> {
+  if (!fold) return null;
+  if (options.overfit) throw new OptionError("--split-file says which cases train; leave out --overfit");
+  const { cases } = await openDataset(root, dataset ? { name: dataset } : {});
+  const { splitSeed: seed, fractions } = options;
+  return splitOfFold(
+    fold,
+    cases.map(({ id }) => id),
+    { seed, fractions },
+  );
+}
+
+/** The split of the folder if stages are run again, else that of the fold, else a new one. */
+async function splitOf(request: RunRequest, cache: SliceCache, folded: Split | null): Promise<Split> {
   const { folder, options } = request;
   const ids = cache.index.cases.filter((c) => c.label !== null).map((c) => c.id);
   const path = join(folder, "splits.json");
   if (goesOn(request) && existsSync(path)) return sameSplit(await loadSplit(path, ids), request);
   const { splitSeed: seed, fractions, overfit } = options;
-  const split = splitCases(ids, { seed, fractions, overfit });
+  const split = folded ?? splitCases(ids, { seed, fractions, overfit });
   if (split.test.length === 0)
     throw new OptionError(`fractions must leave at least one test case, got ${fractions.join(":")}`);
   await saveSplit(path, split);
@@ -193,7 +210,16 @@ async function splitOf(request: RunRequest, cache: SliceCache): Promise<Split> {
 }
 
 /** A split stays as it was made. Throws OptionError if another one is asked for. */
-function sameSplit(split: Split, { folder, options: { splitSeed: seed, fractions, overfit } }: RunRequest): Split {
+function sameSplit(
+  split: Split,
+  { folder, fold, options: { splitSeed: seed, fractions, overfit } }: RunRequest,
+): Split {
+  const { origin } = split;
+  if (fold && (fold.file !== origin?.file || (fold.fold ?? origin.fold) !== origin.fold))
+    throw new OptionError(
+      `${folder} keeps its split, ${origin ? `fold ${origin.fold} of ${origin.file}` : "which was drawn"}; ` +
+        `ask for the same, or choose another --out`,
+    );
   const show = (parts: readonly number[], by: number, over: boolean) =>
     `fractions ${parts.join(":")}, split seed ${by}${over ? " and --overfit" : ""}`;
   if (fractions.join() !== split.fractions.join() || seed !== split.seed || (overfit && !split.overfit))
@@ -204,9 +230,13 @@ function sameSplit(split: Split, { folder, options: { splitSeed: seed, fractions
   return split;
 }
 
-function describeSplit({ train, val, test, overfit }: Split): string {
+function describeSplit(split: Split): string {
+  const { train, val, test, overfit, origin } = split;
   const parts = `${train.length} train, ${val.length} validation, ${test.length} test cases`;
-  return `split: ${parts}${overfit ? " (the same cases: an overfit check)" : ""}`;
+  if (overfit) return `split: ${parts} (the same cases: an overfit check)`;
+  if (!origin) return `split: ${parts}`;
+  const tested = testsOnValidation(split) ? "tests on its validation cases" : "the cases that it does not name test";
+  return `split: ${parts} (fold ${origin.fold} of ${origin.file}; ${tested})`;
 }
 
 /** Scores predictions of the test cases; metrics.json and the tables go to `out`. */
@@ -222,7 +252,7 @@ export function scoreTest(
     predictions,
     ids: split.test,
     out,
-    split: split.overfit ? "overfit" : "test",
+    split: split.overfit ? "overfit" : testsOnValidation(split) ? "validation" : "test",
     dataset: dataset.name === "kits19" ? "kits19" : "kits",
     progress: mode,
   });

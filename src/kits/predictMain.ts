@@ -74,7 +74,7 @@ async function run(o: CommandOptions): Promise<void> {
     `adapter: ${name}${software ? ". It is a software adapter: the CPU does the work of a GPU, many times slower" : ""}`,
   );
   const unlock = await lockRun(output);
-  const unwatch = watchInterrupts(say, "after this batch");
+  const unwatch = watchInterrupts(say, "ending after this batch");
   try {
     await removeLeftovers(output);
     const { volumes, failures } = await predictKits({

@@ -8,6 +8,7 @@ import { writeFileAtomic } from "./atomic.ts";
 import { openDataset } from "./datasets/open.ts";
 import { datasets } from "./datasets/registry.ts";
 import type { CaseMetrics, Metrics } from "./evaluate.ts";
+import { testsOnValidation } from "./folds.ts";
 import { regionNames } from "./metrics.ts";
 import { svgFile } from "./plots.ts";
 import { stageCurves, violins, type Plot } from "./report/curves.ts";
@@ -84,6 +85,10 @@ export function caveats(run: RunFacts, metrics: Metrics, coarse: "none" | "besid
   if (run.split.overfit)
     lines.push(
       "Overfit check: training and test cases are the same; the score shows that the network can learn, not how it does on new patients.",
+    );
+  if (testsOnValidation(run.split))
+    lines.push(
+      "The scored cases are the validation cases of a fold, by which the checkpoints were chosen: as in a cross-validation, a little better than on new patients.",
     );
   if (cases.length < 10)
     lines.push(`Few test cases (${cases.length}): a mean over them can change much with the next ones.`);

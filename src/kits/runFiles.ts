@@ -57,6 +57,7 @@ export const splitFile = object<Split>({
   train: caseIds,
   val: caseIds,
   test: caseIds,
+  origin: optional(object<NonNullable<Split["origin"]>>({ file: pathText, fold: count })),
 });
 
 const trainResult = object<TrainResult>({

@@ -4,6 +4,7 @@ import { OptionError } from "../errors.ts";
 import { Rng } from "../random.ts";
 import { shorten } from "../structure.ts";
 import { writeJsonAtomic } from "./atomic.ts";
+import { testsOnValidation } from "./folds.ts";
 import { readJson } from "./json.ts";
 import { splitFile } from "./runFiles.ts";
 
@@ -18,6 +19,8 @@ export interface Split {
   train: string[];
   val: string[];
   test: string[];
+  /** The fold of a splits_final.json that the parts come from, if they were not drawn: seed and fractions play no part then. */
+  origin?: { file: string; fold: number };
 }
 
 /** How cases are split. */
@@ -59,8 +62,8 @@ export async function saveSplit(path: string, split: Split): Promise<void> {
 
 /**
  * Reads splits.json and checks it against the cases at hand. Throws DataError if it is unreadable or damaged, OptionError
- * if it names cases that are not there, or if a case is in two parts of a split that is not flagged `overfit`, or not in
- * all parts of one that is.
+ * if it names cases that are not there, or if a case is in two parts of a split that is not flagged `overfit` (but a fold may
+ * be tested on its validation cases), or not in all parts of one that is.
  */
 export async function loadSplit(path: string, ids: readonly string[]): Promise<Split> {
   const split = await readJson<Split>(path, splitFile, "delete it to split again");
@@ -75,7 +78,8 @@ export async function loadSplit(path: string, ids: readonly string[]): Promise<S
         .join(", ")}; use the same --data or delete it`,
     );
   }
-  if (!split.overfit && new Set(named).size !== named.length) {
+  const parts = testsOnValidation(split) ? [...split.train, ...split.val] : named;
+  if (!split.overfit && new Set(parts).size !== parts.length) {
     throw new OptionError(`${path}: a case must be in one part only, found one in two; delete it to split again`);
   }
   const alike = [split.val, split.test].every((part) => [...part].sort().join() === [...split.train].sort().join());

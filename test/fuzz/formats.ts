@@ -5,6 +5,7 @@ import { checkpoint, safetensors, stateText, trainingState } from "./checkpoints
 import type { Format } from "./format.ts";
 import { choices, lock } from "./machine.ts";
 import { gzip, nifti } from "./nifti.ts";
+import { checksums, datasetJson, splitsFinal } from "./nnunet.ts";
 import { logTrimmed, report, roisJson, runJson, splitsJson } from "./runFiles.ts";
 
 export const formats: readonly Format[] = [
@@ -12,5 +13,6 @@ export const formats: readonly Format[] = [
   ...[safetensors, checkpoint, trainingState, stateText],
   ...[sliceCache, cacheReused],
   ...[runJson, splitsJson, roisJson, report, logTrimmed],
+  ...[splitsFinal, datasetJson, checksums],
   ...[choices, lock],
 ];

@@ -186,6 +186,8 @@ describe("what it says", () => {
     expect(caveats(real, many, "beside")[0]).toContain('tumor row of "coarse alone" compares masses with tumors');
     expect(caveats(real, many, "alone")[0]).toContain("its tumor scores compare masses with tumors");
     expect(caveats({ ...real, split: { ...facts.split, overfit: true } }, many)[0]).toMatch(/^Overfit check/);
+    const fold = { ...facts.split, test: facts.split.val, origin: { file: "splits_final.json", fold: 2 } };
+    expect(caveats({ ...real, split: fold }, many)[0]).toMatch(/^The scored cases are the validation cases of a fold/);
     const none = many.cases.map((one) => ({ ...one, tumor: { ...one.tumor, reference: 0 } }));
     expect(caveats(real, { ...many, cases: none })).toEqual([
       "No case has tumor in its reference; by the KiTS rule a prediction without any scores 1 there.",

@@ -6,6 +6,7 @@ import { DataError, OptionError } from "../../errors.ts";
 import { cornerDistance } from "../geometry.ts";
 import type { NiftiHeader } from "../nifti_header.ts";
 import type { CaseFiles, Dataset, DatasetSpec, Tree } from "./dataset.ts";
+import { isNnunet, readNnunet, specOfNnunet } from "./nnunet.ts";
 import { datasets } from "./registry.ts";
 
 export type { CaseFiles, Dataset, DatasetSpec } from "./dataset.ts";
@@ -14,7 +15,8 @@ const IMAGE = "imaging";
 const MOST_SHOWN = 10;
 
 /**
- * Opens a KiTS19, KiTS21 or KiTS23 tree as downloaded, the phantom, or any folder in KiTS layout; `name` forces one.
+ * Opens a KiTS19, KiTS21 or KiTS23 tree as downloaded, the phantom, any folder in KiTS layout or in nnU-Net's raw layout;
+ * `name` forces a dataset.
  * `labels: "optional"` keeps cases without a label (for prediction). Only names are looked at, no voxels.
  * Throws DataError listing every case whose image or label is missing, and OptionError for an unknown name.
  */
@@ -50,6 +52,7 @@ export async function listCases(
   options: { name?: string; labels?: "required" | "optional" } = {},
 ): Promise<CaseList> {
   const given = resolve(root);
+  if (isNnunet(given)) return listNnunet(given, options);
   const tree = await findTree(given);
   const spec = options.name === undefined ? detect(tree) : byName(options.name);
   const optional = options.labels === "optional";
@@ -64,6 +67,22 @@ export async function listCases(
     if (image !== null && (label !== null || optional)) cases.push({ id, image, label });
   }
   return { folder: tree.folder, spec, cases, missing };
+}
+
+/** The cases of a folder in nnU-Net's raw layout: those for training, and without labels also the others. */
+async function listNnunet(
+  root: string,
+  { name, labels }: { name?: string; labels?: "required" | "optional" },
+): Promise<CaseList> {
+  const tree = await readNnunet(root);
+  const spec = name === undefined ? specOfNnunet(tree) : byName(name);
+  if (labels === "optional") return { folder: root, spec, cases: [...tree.training, ...tree.test], missing: [] };
+  const unlabelled = tree.training.filter(({ label }) => label === null);
+  const missing = [
+    ...tree.orphans.map((id) => ({ id, file: `imagesTr/${id}_0000${tree.facts.file_ending}` })),
+    ...unlabelled.map(({ id }) => ({ id, file: `labelsTr/${id}${tree.facts.file_ending}` })),
+  ];
+  return { folder: root, spec, cases: tree.training.filter(({ label }) => label !== null), missing };
 }
 
 /**
@@ -125,7 +144,7 @@ async function findTree(given: string): Promise<Tree> {
   }
   throw new DataError(
     `${given}: no case folders found (case_00000/${IMAGE}.nii.gz and segmentation.nii.gz); ` +
-      `give the folder of a KiTS19, KiTS21 or KiTS23 download, or leave out --data to use the synthetic phantom`,
+      `give the folder of a KiTS19, KiTS21 or KiTS23 download or nnU-Net's Dataset folder, or leave out --data to use the synthetic phantom`,
   );
 }
 

@@ -238,7 +238,9 @@ function factSection({ facts: run, split }: RunFiles): Html {
     ["Node", run.node],
     ["adapter", `${name} (${driver})${software ? ", a software adapter" : ""}`],
     ["split by case", `${split.train.length} train, ${split.val.length} validation, ${split.test.length} test`],
-    ["seed of the split", split.seed],
+    split.origin
+      ? ["split from", `fold ${split.origin.fold} of ${split.origin.file}`]
+      : ["seed of the split", split.seed],
     ["data", run.data.root],
     ["hash of the slices", run.data.key],
     ...seconds.map(([stage, s]) => [`time: ${stage}`, duration(s)] as const),

@@ -1,0 +1,453 @@
+// Downloads from a server on this machine that does to files whatever servers do: cuts, stalls, damages, changes, refuses them.
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { download, type DownloadOptions } from "../../src/kits/download/download.ts";
+import { openDataset } from "../../src/kits/datasets/open.ts";
+import { kitsMatrix, niftiBytes, scratch } from "./craft.ts";
+
+const command = new URL("../../dist/download-kits.js", import.meta.url).pathname;
+const folder = scratch();
+const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+/** What the server does with one request; the files' own bytes where it does nothing special. */
+type Deed = (request: IncomingMessage, response: ServerResponse, bytes: Buffer) => void;
+
+const files = new Map<string, Buffer>();
+/** What is done to the next requests for a path, one after another; "*" to all. */
+let deeds: Record<string, Deed[]> = {};
+/** "PATH", or "PATH from 1000" for a request with a range. */
+let asked: string[] = [];
+let server: Server;
+let base = "";
+
+/** Noise: gzip does not shrink it, so that files arrive in several pieces. */
+function volume(seed: number): Buffer {
+  let x = seed + 1;
+  const noise = Uint8Array.from({ length: 6 * 128 * 128 * 2 }, () => ((x = (x * 48271) % 0x7fffffff) >> 8) & 255);
+  const values = new Int16Array(noise.buffer);
+  return gzipSync(niftiBytes({ dims: [6, 128, 128], values, sform: kitsMatrix(3, 1, 1), pixdim: [3, 1, 1] }));
+}
+
+const label = () =>
+  gzipSync(
+    niftiBytes({
+      dims: [6, 128, 128],
+      values: new Uint8Array(6 * 128 * 128),
+      type: "uint8",
+      sform: kitsMatrix(3, 1, 1),
+      pixdim: [3, 1, 1],
+    }),
+  );
+
+const etagOf = (bytes: Uint8Array) => `"${sha(bytes).slice(0, 16)}"`;
+
+/** A good server: ranges, If-Range, 416. */
+const serve: Deed = (request, response, bytes) => {
+  const etag = etagOf(bytes);
+  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? NaN);
+  const same = request.headers["if-range"] === undefined || request.headers["if-range"] === etag;
+  if (Number.isNaN(from) || !same)
+    return void response.writeHead(200, { etag, "content-length": bytes.length }).end(bytes);
+  if (from >= bytes.length) return void response.writeHead(416, { "content-range": `bytes */${bytes.length}` }).end();
+  const range = `bytes ${from}-${bytes.length - 1}/${bytes.length}`;
+  response
+    .writeHead(206, { etag, "content-range": range, "content-length": bytes.length - from })
+    .end(bytes.subarray(from));
+};
+
+/** Sends half of what is asked for, then breaks off. */
+const truncate: Deed = (request, response, bytes) => {
+  const from = Number(/\d+/.exec(request.headers.range ?? "")?.[0] ?? 0);
+  const rest = bytes.subarray(from);
+  const head = {
+    etag: etagOf(bytes),
+    "content-length": rest.length,
+    ...(from > 0 ? { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}),
+  };
+  response.writeHead(from > 0 ? 206 : 200, head);
+  response.write(rest.subarray(0, rest.length >> 1), () => setTimeout(() => response.destroy(), 30));
+};
+const stall: Deed = (_, response, bytes) => {
+  response.writeHead(200, { etag: etagOf(bytes), "content-length": bytes.length });
+  response.write(bytes.subarray(0, 1000)); // and nothing more
+};
+const silent: Deed = () => undefined;
+const corrupt: Deed = (request, response, bytes) => {
+  const other = Buffer.from(bytes);
+  other[other.length >> 1] ^= 1;
+  serve(request, response, other);
+};
+const status =
+  (code: number, headers = {}): Deed =>
+  (_, response) =>
+    void response.writeHead(code, headers).end("no");
+const ignoreRange: Deed = (_, response, bytes) =>
+  void response.writeHead(200, { "content-length": bytes.length }).end(bytes);
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const path = request.url!;
+    const from = /^bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1];
+    asked.push(from === undefined ? path : `${path} from ${from}`);
+    const bytes = files.get(path);
+    const deed = deeds[path]?.shift() ?? deeds["*"]?.[0];
+    if (deed) deed(request, response, bytes ?? Buffer.alloc(0));
+    else if (bytes) serve(request, response, bytes);
+    else status(404)(request, response, Buffer.alloc(0));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+let out = "";
+let runs = 0;
+beforeEach(() => {
+  out = join(folder, `tree-${runs++}`);
+  deeds = {};
+  asked = [];
+  files.clear();
+  files.set("/labels/kits23.json", Buffer.from("[]"));
+  for (let n = 0; n < 3; n++) {
+    files.set(`/images/case_0000${n}.nii.gz`, volume(n));
+    files.set(`/labels/case_0000${n}/segmentation.nii.gz`, label());
+  }
+});
+
+let lines: string[] = [];
+const get = (more: Partial<DownloadOptions> = {}) => {
+  lines = [];
+  return download({
+    ...{
+      out,
+      cases: "0-2",
+      baseUrl: `${base}/images`,
+      labelsUrl: `${base}/labels`,
+      jobs: 2,
+      waitSeconds: 0.01,
+      stallSeconds: 0.3,
+    },
+    ...{ progress: "silent" as const, say: (text: string) => lines.push(text), ...more },
+  });
+};
+const one = (more: Partial<DownloadOptions> = {}) => get({ cases: "0", only: "images", ...more });
+const IMAGE = "/images/case_00000.nii.gz";
+const image = () => join(out, "case_00000/imaging.nii.gz");
+const isWhole = () => expect(readFileSync(image()).equals(files.get(IMAGE)!)).toBe(true);
+const leftBehind = () => readdirSync(out, { recursive: true, encoding: "utf8" }).filter((name) => /\.part/.test(name));
+
+describe("a whole download", () => {
+  test("is a tree that --data reads as KiTS23, with checksums; again it asks for nothing", async () => {
+    expect(await get()).toMatchObject({ fetched: 7, present: 0, failures: [] });
+    const { spec, cases } = await openDataset(out);
+    expect([spec.name, cases.length]).toEqual(["kits23", 3]);
+    expect(readFileSync(join(out, "SHA256SUMS"), "utf8")).toContain(
+      `${sha(files.get(IMAGE)!)}  case_00000/imaging.nii.gz\n`,
+    );
+    expect(spawnSync("sha256sum", ["-c", "--quiet", "SHA256SUMS"], { cwd: out }).status).toBe(0);
+    expect(leftBehind()).toEqual([]);
+    asked = [];
+    expect(await get()).toMatchObject({ fetched: 0, present: 7 });
+    expect(asked).toEqual([]);
+  });
+
+  test("in a clone of the repository goes to its case folders and keeps the labels there", async () => {
+    mkdirSync(join(out, "dataset/case_00000"), { recursive: true });
+    writeFileSync(join(out, "dataset/case_00000/segmentation.nii.gz"), label());
+    expect(await get({ cases: "0" })).toMatchObject({ folder: join(out, "dataset"), fetched: 2, present: 1 });
+    expect((await openDataset(out)).cases.length).toBe(1);
+  });
+
+  test("fetches what is missing, cut short or, with verify, damaged", async () => {
+    await get();
+    rmSync(image());
+    truncateSync(join(out, "case_00001/imaging.nii.gz"), 1000);
+    const third = join(out, "case_00002/imaging.nii.gz");
+    const bytes = readFileSync(third);
+    bytes[bytes.length >> 1] ^= 1;
+    writeFileSync(third, bytes);
+    asked = [];
+    expect(await get()).toMatchObject({ fetched: 2, present: 5 });
+    expect(asked.sort()).toEqual([IMAGE, "/images/case_00001.nii.gz"]);
+    expect(await get({ verify: true })).toMatchObject({ fetched: 1, present: 6, failures: [] });
+    expect(readFileSync(third).equals(files.get("/images/case_00002.nii.gz")!)).toBe(true);
+  });
+
+  test("patterns name files in other ways, and redirects are followed to another folder", async () => {
+    files.set("/old/master_00000.nii.gz", volume(9));
+    deeds["/moved/master_00000.nii.gz"] = [status(302, { location: "../old/master_00000.nii.gz" })];
+    await one({ baseUrl: `${base}/moved/master_{number}.nii.gz` });
+    expect(readFileSync(image()).equals(files.get("/old/master_00000.nii.gz")!)).toBe(true);
+    deeds["*"] = [status(302, { location: IMAGE })];
+    rmSync(out, { recursive: true });
+    expect((await one()).failures[0]).toContain("leads to too many redirects");
+  });
+});
+
+describe("what is interrupted goes on", () => {
+  test("a server that breaks off again and again: each request asks for the rest", async () => {
+    deeds[IMAGE] = [truncate, truncate, truncate, truncate, truncate, truncate, truncate];
+    expect(await one({ tries: 2 })).toMatchObject({ fetched: 1, failures: [] });
+    isWhole();
+    const size = files.get(IMAGE)!.length;
+    expect(asked.slice(0, 3)).toEqual([
+      IMAGE,
+      `${IMAGE} from ${size >> 1}`,
+      `${IMAGE} from ${(size >> 1) + (Math.ceil(size / 2) >> 1)}`,
+    ]);
+  });
+
+  test("a stall, before or within the answer, ends after the time that is given", async () => {
+    deeds[IMAGE] = [silent, stall];
+    await one();
+    isWhole();
+    expect(asked).toEqual([IMAGE, IMAGE, `${IMAGE} from 1000`]);
+    deeds["*"] = [silent];
+    rmSync(out, { recursive: true });
+    expect((await one({ tries: 2 })).failures[0]).toBe(
+      `${image()}: ${base}${IMAGE} did not go on for 0.3 s; check the network and run again`,
+    );
+  });
+
+  test("a part of an earlier run is gone on with, in another process too", async () => {
+    deeds[IMAGE] = [stall];
+    expect((await one({ tries: 1 })).failures.length).toBe(1);
+    expect(leftBehind().sort()).toEqual(["case_00000/imaging.nii.gz.part", "case_00000/imaging.nii.gz.part.json"]);
+    asked = [];
+    await one();
+    expect(asked).toEqual([`${IMAGE} from 1000`]);
+    isWhole();
+  });
+
+  test("a file that changed in between starts anew, whether or not the server knows If-Range", async () => {
+    for (const deed of [undefined, rangesOnly]) {
+      deeds[IMAGE] = [stall];
+      await one({ tries: 1 });
+      files.set(IMAGE, volume(100 + runs));
+      if (deed) deeds[IMAGE] = [deed];
+      expect(await one()).toMatchObject({ fetched: 1, failures: [] });
+      isWhole();
+      rmSync(image());
+    }
+  });
+
+  test("bytes of two files that no server tells apart do not count as one", async () => {
+    deeds[IMAGE] = [stallBlind];
+    await one({ tries: 1 });
+    const other = volume(77);
+    files.set(IMAGE, other);
+    deeds[IMAGE] = [blindRange];
+    expect(await one()).toMatchObject({ fetched: 1, failures: [] });
+    isWhole();
+    expect(asked.at(-1)).toBe(IMAGE); // from the start, after the mixture was found damaged
+  });
+
+  test("a server without ranges starts anew; a part longer than the file does, too; one as long as the file is whole", async () => {
+    deeds[IMAGE] = [stall];
+    await one({ tries: 1 });
+    deeds[IMAGE] = [ignoreRange];
+    await one();
+    isWhole();
+    for (const length of [files.get(IMAGE)!.length, files.get(IMAGE)!.length + 5]) {
+      rmSync(image());
+      const bytes = Buffer.concat([files.get(IMAGE)!, Buffer.alloc(5)]).subarray(0, length);
+      writeFileSync(`${image()}.part`, bytes);
+      const facts = { url: `${base}${IMAGE}`, etag: null, modified: null, size: null, sha256: null };
+      writeFileSync(`${image()}.part.json`, JSON.stringify(facts));
+      expect(await one()).toMatchObject({ fetched: 1, failures: [] });
+      isWhole();
+    }
+  });
+});
+
+/** Knows ranges, but not If-Range. */
+const rangesOnly: Deed = (request, response, bytes) => {
+  delete request.headers["if-range"];
+  serve(request, response, bytes);
+};
+/** Says nothing by which versions of a file could be told apart. */
+const stallBlind: Deed = (_, response, bytes) => {
+  response.writeHead(200, { "transfer-encoding": "chunked" });
+  response.write(bytes.subarray(0, 1000));
+};
+const blindRange: Deed = (request, response, bytes) => {
+  const from = Number(/\d+/.exec(request.headers.range ?? "")?.[0]);
+  response.writeHead(206, { "content-range": `bytes ${from}-${bytes.length - 1}/*` }).end(bytes.subarray(from));
+};
+
+describe("a failure is one message with file, address and fix, and the others go on", () => {
+  const message = async (deed: Deed, more: Partial<DownloadOptions> = {}) => {
+    deeds = { [IMAGE]: Array.from({ length: 9 }, () => deed) };
+    const result = await get({ tries: 2, ...more });
+    expect(result).toMatchObject({ fetched: 6 });
+    expect(result.failures.length).toBe(1);
+    expect(existsSync(image())).toBe(false);
+    rmSync(out, { recursive: true });
+    return result.failures[0];
+  };
+  const start = () => `${image()}: ${base}${IMAGE} `;
+
+  test("404, 403, 500, 429, a web page, packed bytes", async () => {
+    expect(await message(status(404))).toBe(
+      `${start()}is answered with 404 Not Found; it is not there: check --cases and the base URL`,
+    );
+    expect(asked.filter((path) => path === IMAGE).length).toBe(1);
+    expect(await message(status(403))).toContain("403 Forbidden; the server wants a login");
+    asked = [];
+    expect(await message(status(500))).toContain("500 Internal Server Error; run again later");
+    expect(asked.filter((path) => path === IMAGE).length).toBe(2);
+    expect(await message(status(429, { "retry-after": "0.01" }))).toContain("429 Too Many Requests; run again later");
+    expect(await message(status(200, { "content-type": "text/html" }))).toContain(
+      "is a web page there; open the address",
+    );
+    expect(await message((_, r, bytes) => void r.writeHead(200, { "content-encoding": "gzip" }).end(bytes))).toContain(
+      "comes packed as gzip",
+    );
+  });
+
+  test("damaged, twice: it never gets its name, and nothing of it is kept", async () => {
+    deeds[IMAGE] = [corrupt];
+    await one();
+    isWhole(); // the second time it was well
+    rmSync(out, { recursive: true });
+    expect(await message(corrupt)).toMatch(
+      /arrived damaged: (the (file|gzip data) is damaged|must have|.*checksum).*; the server's copy may be damaged/,
+    );
+    deeds[IMAGE] = [corrupt, corrupt];
+    await one();
+    expect(leftBehind()).toEqual([]);
+  });
+
+  test("a volume that is shorter than its header says, with sound gzip", async () => {
+    files.set(IMAGE, gzipSync(gunzipSync(volume(0)).subarray(0, 100_000)));
+    const { failures } = await one();
+    expect(failures[0]).toMatch(
+      /arrived damaged: the header claims \[6,128,128\] int16 voxels \(196960 bytes\), found 100000 bytes/,
+    );
+  });
+
+  test("no server at all", async () => {
+    const { failures } = await one({ baseUrl: "http://127.0.0.1:9/x", tries: 1 });
+    expect(failures[0]).toMatch(/broke off: (connect ECONNREFUSED 127\.0\.0\.1:9|bad port)/);
+  });
+
+  test("options", async () => {
+    await expect(get({ cases: "0-x" })).rejects.toThrow("--cases must be numbers and ranges such as 0-9,20, found 0-x");
+    await expect(get({ cases: "350" })).rejects.toThrow("--cases names 350, which the dataset does not have");
+    await expect(get({ dataset: "lits" })).rejects.toThrow(
+      "--dataset must be one of kits23, kits21, kits19, found lits",
+    );
+    await expect(get({ baseUrl: "file:///etc" })).rejects.toThrow("a base URL must begin with http:// or https://");
+  });
+});
+
+describe("checksums", () => {
+  const sums = (line: string) => {
+    const path = join(folder, "SUMS");
+    writeFileSync(path, line);
+    return path;
+  };
+
+  test("given ones: a sound volume with another checksum is refused; a file that is here with another one is fetched again", async () => {
+    const right = sums(`# images\n${sha(files.get(IMAGE)!)} *./dataset/case_00000/imaging.nii.gz\n`);
+    expect(await one({ checksums: right })).toMatchObject({ fetched: 1 });
+    const old = files.get(IMAGE)!;
+    files.set(IMAGE, volume(50));
+    const next = sums(`${sha(files.get(IMAGE)!)}  case_00000/imaging.nii.gz\n`);
+    expect(await one({ checksums: next })).toMatchObject({ fetched: 1, failures: [] });
+    isWhole();
+    files.set(IMAGE, old);
+    rmSync(image());
+    expect((await one({ checksums: next })).failures[0]).toMatch(
+      /arrived damaged: must have the checksum [0-9a-f]{64}, found [0-9a-f]{64};/,
+    );
+    await expect(one({ checksums: sums("abc  x\n") })).rejects.toThrow("SUMS, line 1: must be 64 hexadecimal digits");
+  });
+
+  test("published in a redirect", async () => {
+    const linked = (sum: string) => status(302, { location: "/elsewhere", "x-linked-etag": `"${sum}"` });
+    files.set("/elsewhere", volume(0));
+    deeds[IMAGE] = [linked(sha(files.get("/elsewhere")!))];
+    expect(await one()).toMatchObject({ fetched: 1 });
+    rmSync(image());
+    deeds[IMAGE] = [linked("0".repeat(64)), linked("0".repeat(64))];
+    expect((await one()).failures[0]).toMatch(/must have the checksum 0{64}/);
+  });
+
+  test("a torn record counts as far as it is whole", async () => {
+    await get();
+    truncateSync(join(out, "SHA256SUMS"), 100);
+    expect(await get()).toMatchObject({ present: 7, fetched: 0 });
+    expect(readFileSync(join(out, "SHA256SUMS"), "utf8").split("\n").length).toBe(8);
+  });
+});
+
+describe("the command", () => {
+  const args = (...more: string[]) => [
+    ...[command, "--out", out, "--base-url", `${base}/images`, "--labels-url", `${base}/labels`],
+    ...["--progress", "lines", ...more],
+  ];
+  const run = (...more: string[]) =>
+    new Promise<{ code: number | null; err: string }>((resolve) => {
+      const child = spawn(process.execPath, args(...more), { stdio: ["ignore", "ignore", "pipe"] });
+      let err = "";
+      child.stderr.on("data", (text) => (err += text));
+      child.on("close", (code) => resolve({ code, err }));
+    });
+
+  test("ends with 0 where all is well, with 1 and a count where files failed", async () => {
+    const well = await run("--cases", "0-1");
+    expect(well.err).toMatch(/5 files fetched \(394 kB\), 0 were here\n$/);
+    expect(well.code).toBe(0);
+    files.delete("/images/case_00002.nii.gz");
+    const ill = await run("--cases", "0-2");
+    expect(ill.err).toMatch(/case_00002.imaging\.nii\.gz: http:.* is answered with 404/);
+    expect(ill.err).toMatch(/1 files fetched .*, 5 were here, 1 failed: run the same command again\n$/);
+    expect(ill.code).toBe(1);
+  });
+
+  test("Ctrl-C ends with 130 and leaves the part to go on from", async () => {
+    deeds[IMAGE] = [stall];
+    const child = spawn(process.execPath, args("--cases", "0", "--only", "images"), {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let err = "";
+    child.stderr.on("data", (text) => (err += text));
+    while (!existsSync(`${image()}.part`)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    child.kill("SIGINT");
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    expect(err).toContain("what has arrived stays");
+    expect(code).toBe(130);
+    asked = [];
+    expect((await run("--cases", "0", "--only", "images")).code).toBe(0);
+    expect(asked).toEqual([`${IMAGE} from 1000`]);
+    isWhole();
+  });
+
+  test("a full disk is one message that names file and fix; what was there stays", async () => {
+    const limited = ["-c", 'ulimit -f "$0" && exec "$@"', "100", process.execPath];
+    const hook = ["--import", 'data:text/javascript,process.on("SIGXFSZ",()=>{})']; // without a listener the signal ends it
+    const child = spawn("bash", [...limited, ...hook, ...args("--cases", "0")], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let err = "";
+    child.stderr.on("data", (text) => (err += text));
+    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(1);
+    expect(err).toMatch(
+      /download:kits: .*imaging\.nii\.gz\.part: the download must be writable, found .*\(EFBIG\).*; make room in .* and run again: it goes on from there/,
+    );
+    expect(existsSync(join(out, "case_00000/segmentation.nii.gz"))).toBe(true);
+    expect((await run("--cases", "0")).code).toBe(0);
+    isWhole();
+  });
+});
