@@ -10,6 +10,7 @@ if (process.argv.includes("--clean")) rmSync("dist", { recursive: true, force: t
 const entryPoints = {
   index: "src/index.ts",
   kits: "src/kits/index.ts",
+  tensorboard: "src/tensorboard/index.ts",
   translator: "src/gpu/translator.ts",
   "train-kits": "src/kits/main.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
