@@ -23,6 +23,7 @@ import { freeFolder, loadFacts, type RunFacts } from "./run.ts";
 import { metricsFile } from "./runFiles.ts";
 import { parseStages } from "./stages.ts";
 import { removeLeftovers } from "./temporary.ts";
+import { watchRun } from "./watch/runWatch.ts";
 
 interface CommandOptions {
   data?: string;
@@ -43,6 +44,7 @@ interface CommandOptions {
   tune?: number | true;
   png?: boolean;
   adapter?: string;
+  tensorboard: boolean;
   progress: ProgressMode;
   json?: boolean;
   [setting: string]: unknown;
@@ -189,6 +191,7 @@ function commandLine(): Command {
       seconds,
     )
     .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
+    .option("--no-tensorboard", "no event files for TensorBoard in the run folder")
     .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")
     .option("--json", "print metrics.json's content as the last line of standard output")
     .addHelpText("after", `\nPresets:\n${list}`);
@@ -295,9 +298,10 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   };
   const unlock = await lockRun(folder);
   const unwatch = watchInterrupts(say);
+  const watch = watchRun(folder, o);
   try {
     await removeLeftovers(folder);
-    await trainAll(request, ablated, o);
+    await trainAll({ ...request, watch }, ablated, o);
   } catch (error) {
     if (!(error instanceof InterruptedError)) throw error;
     const again = `--resume --out ${relative("", folder) || "."}${o.ablation ? " --ablation" : ""}`;
@@ -306,6 +310,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
       `interrupted; ${begun ? `${again} goes on from here` : "the same command begins again"}`,
     );
   } finally {
+    await watch.close();
     unwatch();
     unlock();
   }
