@@ -2,6 +2,7 @@
 // so that TypeScript knows them and no bundler needs a loader. Run by every npm script; prints nothing when all is well.
 import { readdirSync, readFileSync, writeFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
+import "./dashboardPage.mjs";
 
 const root = join(import.meta.dirname, "..");
 const BINDING =

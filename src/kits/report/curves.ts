@@ -125,7 +125,7 @@ function termSeries(lines: readonly EpochLog[]): Series[] {
 }
 
 /** Scale 0 is full resolution, scale 1 half of it. */
-function scaleName(scale: number): string {
+export function scaleName(scale: number): string {
   return scale === 0 ? "full" : `1/${2 ** scale}`;
 }
 

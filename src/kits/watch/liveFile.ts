@@ -5,6 +5,8 @@ import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { writeFileAtomic } from "../atomic.ts";
+import { amount, count, listOf, nullable, number, object, text, whole } from "../../structure.ts";
+import { readJson } from "../json.ts";
 import { watchProgress, type Advance } from "../progress.ts";
 import { Thinned } from "./thinned.ts";
 import type { TrainingStart } from "./runWatch.ts";
@@ -17,7 +19,8 @@ export interface Live {
   /** Milliseconds since 1970. */
   readonly written: number;
   /** The loop that is running. */
-  readonly phase: { [K in keyof Advance]: Advance[K] | null } | null;
+  readonly phase:
+    (Pick<Advance, "label" | "unit"> & Record<Exclude<keyof Advance, "label" | "unit">, number | null>) | null;
   /** The training that is running or ran last. */
   readonly training: {
     readonly stage: string;
@@ -29,7 +32,30 @@ export interface Live {
   } | null;
 }
 
-export const livePath = (folder: string): string => join(folder, "live.json");
+const livePath = (folder: string): string => join(folder, "live.json");
+
+const liveFile = object<Live>({
+  pid: whole(1, 2 ** 31 - 1),
+  host: text,
+  written: amount,
+  phase: nullable(
+    object<Advance>({
+      ...{ label: text, unit: text, total: nullable(number) },
+      ...{ done: nullable(number), rate: nullable(number), left: nullable(number) },
+    }),
+  ),
+  training: nullable(
+    object<NonNullable<Live["training"]>>({
+      ...{ stage: text, epochs: count, names: listOf(text), x: listOf(number) },
+      values: listOf(listOf(nullable(number))),
+    }),
+  ),
+});
+
+/** live.json of a run folder. Throws DataError if it is missing or damaged. */
+export function readLive(folder: string): Promise<Live> {
+  return readJson<Live>(livePath(folder), liveFile, "it is written while a run is under way");
+}
 
 const EVERY = 1000; // ms between writes
 
