@@ -2,7 +2,7 @@
 // the command lines, each one file at the top that imports from there. Dependencies stay outside.
 import { build } from "esbuild";
 import { readdirSync, rmSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import "./gen.mjs";
 
 const root = join(import.meta.dirname, "..");
@@ -13,6 +13,7 @@ const commands = {
   "train-kits": "src/kits/main.ts",
   "predict-kits": "src/kits/predictMain.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
+  "dashboard-kits": "src/kits/dashboardMain.ts",
   "download-kits": "src/kits/downloadMain.ts",
   "convert-kits": "src/kits/convertMain.ts",
   "evaluate-kits": "src/kits/evaluateMain.ts",
@@ -24,7 +25,10 @@ const development = {
   soak: "test/soak/main.ts",
   fuzz: "test/fuzz/main.ts",
 };
-const library = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
+/** Part of a page: see dashboardPage.mjs. */
+const page = join("kits", "dashboard", "page");
+const sources = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
+const library = sources.filter((f) => !f.startsWith(page + sep));
 const modules = library.filter((f) => !Object.values(commands).includes(join("src", f)));
 
 /** The folder in dist/ of the output that a source file becomes part of. */

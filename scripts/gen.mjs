@@ -4,6 +4,7 @@
 import { readdirSync, readFileSync, writeFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
+import "./dashboardPage.mjs";
 
 const root = join(import.meta.dirname, "..");
 /** src/gpu/reflect.ts, which reads the texts. */

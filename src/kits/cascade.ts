@@ -25,6 +25,7 @@ import type { Split } from "./split.ts";
 import { coarseStage, fineStages, stageNames, type FineStage, type StageName } from "./stages.ts";
 import { isTrained } from "./trainingState.ts";
 import { classFrequencies, loadNetwork, train, type TrainJob, type TrainResult } from "./train.ts";
+import type { RunWatch } from "./watch/runWatch.ts";
 
 /** A run as its stages see it. */
 export interface Cascade {
@@ -41,6 +42,7 @@ export interface Cascade {
   readonly resume: boolean;
   readonly checkpointSeconds: number;
   readonly onNonfinite: OnNonfinite;
+  readonly watch?: RunWatch;
   /** Opens the GPU again after it was lost. */
   readonly reopen: () => Promise<void>;
   /** The networks to train; the others are loaded from the run folder. */
@@ -128,7 +130,7 @@ async function coarseStageOf(run: Cascade): Promise<void> {
 }
 
 function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob {
-  const { options, split, folder, mode, tune, resume, checkpointSeconds, onNonfinite } = run;
+  const { options, split, folder, mode, tune, resume, checkpointSeconds, onNonfinite, watch } = run;
   return {
     source,
     train: split.train,
@@ -141,6 +143,7 @@ function trainJob(run: Cascade, source: SliceSource, stage: StageName): TrainJob
     resume,
     checkpointSeconds,
     onNonfinite,
+    watch,
   };
 }
 

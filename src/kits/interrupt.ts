@@ -33,6 +33,19 @@ export function watchInterrupts(
   return () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
 }
 
+/** Resolves at the first Ctrl-C or SIGTERM from now on. */
+export function untilInterrupted(): Promise<void> {
+  return new Promise((resolve) => {
+    const onSignal = () => {
+      process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+      clearInterval(alive);
+      resolve();
+    };
+    const alive = setInterval(() => undefined, 2 ** 30); // a listener alone does not keep the process
+    process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  });
+}
+
 /** True after the first signal. */
 export function isInterrupted(): boolean {
   return asked;

@@ -10,6 +10,8 @@ import { close, init } from "../index.ts";
 import { runAblation } from "./ablation.ts";
 import { readJson } from "./json.ts";
 import { augmentNone } from "./augment.ts";
+import { endDashboard, openDashboard, portArgument } from "./dashboard/command.ts";
+import type { Dashboard } from "./dashboard/server.ts";
 import type { Metrics } from "./evaluate.ts";
 import { foldChoice } from "./folds.ts";
 import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
@@ -25,6 +27,7 @@ import { freeFolder, loadFacts, type RunFacts } from "./run.ts";
 import { metricsFile } from "./runFiles.ts";
 import { parseStages } from "./stages.ts";
 import { removeLeftovers } from "./temporary.ts";
+import { watchRun } from "./watch/runWatch.ts";
 
 interface CommandOptions {
   data?: string;
@@ -47,6 +50,8 @@ interface CommandOptions {
   tune?: number | true;
   png?: boolean;
   adapter?: string;
+  tensorboard: boolean;
+  dashboard?: number | true;
   progress: ProgressMode;
   json?: boolean;
   [setting: string]: unknown;
@@ -195,6 +200,12 @@ function commandLine(): Command {
       seconds,
     )
     .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
+    .option(
+      "--dashboard [port]",
+      "serve a page that follows the run on http://127.0.0.1:6007, or another port",
+      portArgument,
+    )
+    .option("--no-tensorboard", "no event files for TensorBoard in the run folder")
     .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")
     .option("--json", "print metrics.json's content as the last line of standard output")
     .addHelpText("after", `\nPresets:\n${list}`);
@@ -268,7 +279,8 @@ function checkKept({ options, before, kept, ablated, preset }: Settings, out: st
   );
 }
 
-async function run(o: CommandOptions, given: (name: string) => boolean): Promise<void> {
+/** Returns the dashboard, where one was asked for, of a run that has ended well. */
+async function run(o: CommandOptions, given: (name: string) => boolean): Promise<Dashboard | null> {
   const settings = await settingsOf(o, given);
   const { preset, options, before, ablated } = settings;
   warnOfSchedule(options);
@@ -302,9 +314,15 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   };
   const unlock = await lockRun(folder);
   const unwatch = watchInterrupts(say);
+  const watch = watchRun(folder, o);
+  let dashboard: Dashboard | null = null;
+  let ended = false;
   try {
     await removeLeftovers(folder);
-    await trainAll(request, ablated, o);
+    if (o.dashboard !== undefined) dashboard = await openDashboard(folder, o.dashboard, say);
+    await trainAll({ ...request, watch }, ablated, o);
+    ended = true;
+    return dashboard;
   } catch (error) {
     if (!(error instanceof InterruptedError)) throw error;
     const again = `--resume --out ${relative("", folder) || "."}${o.ablation ? " --ablation" : ""}`;
@@ -313,6 +331,8 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
       `interrupted; ${begun ? `${again} goes on from here` : "the same command begins again"}`,
     );
   } finally {
+    await watch.close();
+    if (!ended) await dashboard?.close();
     unwatch();
     unlock();
   }
@@ -356,8 +376,9 @@ function warnOfSchedule(options: RunOptions): void {
 /** Runs the command line; failures that are understood are one line and exit code 1. */
 async function main(): Promise<void> {
   const command = commandLine().parse();
+  let dashboard: Dashboard | null = null;
   try {
-    await run(command.opts<CommandOptions>(), (name) => command.getOptionValueSource(name) === "cli");
+    dashboard = await run(command.opts<CommandOptions>(), (name) => command.getOptionValueSource(name) === "cli");
   } catch (error) {
     process.exitCode = error instanceof InterruptedError ? INTERRUPTED : 1;
     say(
@@ -368,6 +389,7 @@ async function main(): Promise<void> {
   } finally {
     close();
   }
+  if (dashboard) await endDashboard(dashboard, say);
 }
 
 await main();

@@ -22,6 +22,7 @@ import { dataFacts, describeData, loadFacts, openRunFolder, saveFacts, type RunF
 import { loadSplit, saveSplit, splitCases, type Split } from "./split.ts";
 import { stageNames, type StageName } from "./stages.ts";
 import { forgetTrainingStates } from "./trainingState.ts";
+import type { RunWatch } from "./watch/runWatch.ts";
 
 /** What a run is asked to do. */
 export interface RunRequest {
@@ -53,6 +54,8 @@ export interface RunRequest {
   readonly adapterName?: string;
   readonly mode: ProgressMode;
   readonly say: (text: string) => void;
+  /** Is shown how every training goes; default nobody. */
+  readonly watch?: RunWatch;
 }
 
 type Timed = <T>(step: string, work: () => Promise<T>) => Promise<T>;
@@ -278,6 +281,7 @@ async function trainAndScore(
     resume: request.resume,
     checkpointSeconds: request.checkpointSeconds,
     onNonfinite: request.onNonfinite,
+    watch: request.watch,
     reopen: () => reopen(request),
     stages,
     trained: facts.trained!,

@@ -38,6 +38,7 @@ export interface ProgressOptions {
   stream?: NodeJS.WriteStream;
 }
 
+const UNIT = "images";
 const STEP = 0.1; // plain lines: one per tenth of the work
 const QUIET = 30_000; // ms: and never silent for longer than this
 const WINDOW = 20_000; // ms of history behind the speed: long enough to be calm, short enough to forget warm-up
@@ -77,6 +78,29 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")} min`;
 }
 
+/** How far a loop is. `rate` in units per second, `left` in seconds; both NaN until known. */
+export interface Advance {
+  label: string;
+  unit: string;
+  total: number;
+  done: number;
+  rate: number;
+  left: number;
+}
+
+let watcher: ((advance: Advance) => void) | null = null;
+
+/**
+ * Tells `listener` of every advance of every loop, whatever the mode, until the function returned is called. Standard
+ * error is one for the whole process, and so is this.
+ */
+export function watchProgress(listener: (advance: Advance) => void): () => void {
+  watcher = listener;
+  return () => {
+    if (watcher === listener) watcher = null;
+  };
+}
+
 type Values = Record<string, string | number>;
 
 /** What a bar or a log line shows. `rate` in units per second, `left` in seconds; both NaN until known. */
@@ -94,10 +118,12 @@ interface Display {
 }
 
 /** Keeps the count and the speed; the display only draws. */
-function counted({ total, start = 0 }: ProgressOptions, display: Display): Progress {
+function counted({ label, unit = UNIT, total, start = 0 }: ProgressOptions, display: Display): Progress {
   const speed = speedometer(start);
   const state: State = { done: start, rate: NaN, left: NaN, values: {} };
+  const tell = (): void => watcher?.({ label, unit, total, done: state.done, rate: state.rate, left: state.left });
   let stopped = false;
+  tell();
   const update = (done: number, values?: Values): void => {
     if (stopped) return;
     state.done = Math.min(Math.max(done, 0), total);
@@ -105,6 +131,7 @@ function counted({ total, start = 0 }: ProgressOptions, display: Display): Progr
     state.rate = speed(state.done);
     state.left = state.done >= total ? 0 : (total - state.done) / state.rate;
     display.show(state);
+    tell();
   };
   return {
     update,
@@ -130,10 +157,7 @@ function speedometer(start: number): (done: number) => number {
   };
 }
 
-function barDisplay(
-  { label, total, unit = "images", start = 0 }: ProgressOptions,
-  stream: NodeJS.WriteStream,
-): Display {
+function barDisplay({ label, total, unit = UNIT, start = 0 }: ProgressOptions, stream: NodeJS.WriteStream): Display {
   const bar = new cliProgress.SingleBar({
     stream,
     format: `${label} [{bar}] {percentage} %  {value}/{total} ${unit}  {tail}`,
@@ -157,7 +181,7 @@ function barDisplay(
 }
 
 function lineDisplay(options: ProgressOptions, stream: NodeJS.WriteStream): Display {
-  const { label, total, unit = "images", start = 0 } = options;
+  const { label, total, unit = UNIT, start = 0 } = options;
   let last: State = { done: start, rate: NaN, left: NaN, values: {} };
   let printed = Math.floor(start / total / STEP + 1e-9);
   let printedDone = -1;

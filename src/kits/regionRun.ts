@@ -64,6 +64,7 @@ async function trainAndScore(
     resume: request.resume,
     checkpointSeconds: request.checkpointSeconds,
     onNonfinite: request.onNonfinite,
+    watch: request.watch,
   };
   const checkpoints = join(folder, "checkpoints", stage.name);
   if (!request.resume) await forgetTrainingStates(checkpoints);

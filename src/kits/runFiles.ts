@@ -126,6 +126,7 @@ export const epochLine = object<EpochLog>({
   validationDice: recordOf(maybe),
   imagesPerSecond: maybe,
   seconds: maybe,
+  gpuMemory: optional(count),
   generator: optional(scaleTerms),
   discriminator: optional(scaleTerms),
   skipped: optional(listOf(count)),

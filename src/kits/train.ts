@@ -19,6 +19,8 @@ import { logLine, trimLog } from "./run.ts";
 import { epochOrder, targetSlices, type SliceSource } from "./sample.ts";
 import { trainEpoch } from "./trainEpoch.ts";
 import { loadTrainingState, saveTrainingState, type TrainingPosition } from "./trainingState.ts";
+import type { RunWatch } from "./watch/runWatch.ts";
+import { drawValidation, picturedSlices } from "./watch/validationPicture.ts";
 
 /** One line of log.jsonl. Dice is over all validation pixels at the network's size: a guide, not a score. */
 export interface EpochLog {
@@ -31,6 +33,8 @@ export interface EpochLog {
   validationDice: Record<string, number>;
   imagesPerSecond: number;
   seconds: number;
+  /** Bytes of GPU memory that a training step takes, weights and optimiser state with it. */
+  gpuMemory?: number;
   /** Means over the epoch's steps, per scale from full resolution down. */
   generator?: ScaleTerms[];
   discriminator?: ScaleTerms[];
@@ -68,6 +72,8 @@ export interface TrainJob {
   /** Seconds of training between states within an epoch; one is kept at the end of each epoch anyway. */
   readonly checkpointSeconds: number;
   readonly onNonfinite: OnNonfinite;
+  /** Is shown how the training goes; default nobody. */
+  readonly watch?: RunWatch;
 }
 
 /** Slices of the first epoch that the prior is counted in. */
@@ -139,12 +145,20 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
   // Before the step is traced, which fixes the random numbers and the rate of the first step.
   if (resumed) network.loadState(resumed.network);
   network.setEpoch(position.epoch);
-  progress.log(describeMemory(name, await prepare(), opened));
+  const memory = await prepare();
+  progress.log(describeMemory(name, memory, opened));
+  const gpuMemory = memory.planned + memory.outside;
+  const watch = await job.watch?.training({
+    ...{ folder, stage: name, options, epochs: options.epochs, stepsPerEpoch: order(0).length },
+    ...{ epoch: position.epoch, step: position.step },
+    warn: (text) => progress.log(`warning: ${name}: ${text}`),
+  });
+  const pictured = picturedSlices(source, validation, options.batch);
   const save = (at: TrainingPosition) => saveState(network, job, checkpoints, { ...at, seconds: elapsed() });
   try {
     for (let epoch = position.epoch; epoch < options.epochs; epoch++) {
       network.setEpoch(epoch);
-      const trained = await trainEpoch(network, job, opened, order(epoch), position, save, progress);
+      const trained = await trainEpoch(network, job, opened, order(epoch), position, save, progress, watch);
       const checked =
         validation.length > 0
           ? await validate(network, job, opened, validation, epoch, progress)
@@ -158,6 +172,7 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
         ...checked,
         imagesPerSecond: perEpoch / trained.seconds,
         seconds: trained.seconds,
+        gpuMemory,
         ...trained.terms,
       };
       const improved = !position.best || log.validationLoss < position.best.validationLoss;
@@ -167,10 +182,12 @@ export async function train(network: Network, job: TrainJob): Promise<TrainResul
       for (const warning of log.warnings ?? []) progress.log(`warning: ${name}: ${warning}`);
       await saveCheckpoints(network, checkpoints, log, improved, options.checkpointEvery);
       position = { ...START, epoch: epoch + 1, best, notTaken: trained.notTaken };
+      if (watch) await watch.epoch(log, await drawValidation(network, opened, source.stage, pictured));
       await save(position);
     }
   } finally {
     progress.stop();
+    await watch?.close();
     network.free();
   }
   await loadNetwork(network, folder, name);

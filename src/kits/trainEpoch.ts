@@ -8,6 +8,7 @@ import { faultOf, MAX_SKIPPED, skipBatch, stopAt, type BadBatch } from "./nonfin
 import type { Progress } from "./progress.ts";
 import type { EpochLog, TrainJob } from "./train.ts";
 import type { TrainingPosition } from "./trainingState.ts";
+import type { TrainingWatch } from "./watch/runWatch.ts";
 
 export interface EpochResult {
   loss: number;
@@ -25,8 +26,8 @@ interface Pending {
 }
 
 /**
- * Trains on the `batches`, lists of slices, from `position` on; `save` hears now and then where it stands. Throws as
- * train() where a loss or gradient is not finite.
+ * Trains on the `batches`, lists of slices, from `position` on; `save` hears now and then where it stands,
+ * `watching` of each step. Throws as train() where a loss or gradient is not finite.
  */
 export async function trainEpoch(
   network: Network,
@@ -36,6 +37,7 @@ export async function trainEpoch(
   position: TrainingPosition,
   save: (position: TrainingPosition) => Promise<void>,
   progress: Progress,
+  watching?: TrainingWatch,
 ): Promise<EpochResult> {
   network.setTraining(true);
   const { seed, options, checkpointSeconds } = job;
@@ -52,6 +54,7 @@ export async function trainEpoch(
   /** Adds a step's terms; one that was not finite stops training or is passed over. */
   const watch = async ({ step, batch, values }: Pending): Promise<void> => {
     newest = await values;
+    watching?.step(epoch, step, names, newest);
     const fault = faultOf(names, newest, network.lossScaled);
     notTaken = fault || newest[names.length] !== 0 ? notTaken + 1 : 0;
     if (!fault) sums = names.map((_, k) => (sums[k] ?? 0) + newest[k]);

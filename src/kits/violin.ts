@@ -1,7 +1,8 @@
 // Violin plots of scores per case.
 
 import type { Data, Mark, Spec } from "vega";
-import { isNumber, legendPlace, palette, unique } from "./plots.ts";
+import { palette } from "./linePlot.ts";
+import { isNumber, legendPlace, unique } from "./plots.ts";
 
 /** Scores of one model in one region, one per case. */
 export interface ViolinGroup {

@@ -1,7 +1,8 @@
 // The plots of a report: violins of the cases, and the curves of every stage's training.
 
 import { regionNames, type RegionName } from "../metrics.ts";
-import { drawSvg, lineSpec, type LinePlot, type Series } from "../plots.ts";
+import type { LinePlot, Series } from "../linePlot.ts";
+import { drawSvg, lineSpec } from "../plots.ts";
 import type { EpochLog } from "../train.ts";
 import { violinSpec } from "../violin.ts";
 import type { Scored } from "./scores.ts";
@@ -37,8 +38,18 @@ export function bestEpoch(lines: readonly EpochLog[]): EpochLog | undefined {
   return known.length === 0 ? undefined : known.reduce((a, b) => (b.validationLoss < a.validationLoss ? b : a));
 }
 
-/** Curves of one stage. A plot without a value, such as those of discriminators where there were none, is left out. */
+/** Curves of one stage as SVG, see stagePlots. */
 export async function stageCurves(stage: string, lines: readonly EpochLog[]): Promise<Plot[]> {
+  return Promise.all(
+    stagePlots(stage, lines).map(async ([kind, plot]) => ({
+      name: `${stage.replace(/[^\w-]/g, "_")}-${kind}`,
+      svg: await drawSvg(lineSpec(plot)),
+    })),
+  );
+}
+
+/** Curves of one stage. A plot without a value, such as those of discriminators where there were none, is left out. */
+export function stagePlots(stage: string, lines: readonly EpochLog[]): [kind: string, plot: LinePlot][] {
   const best = bestEpoch(lines);
   const mark = best && { x: best.epoch, text: `best: epoch ${best.epoch}` };
   const plots: [string, Omit<LinePlot, "x">][] = [
@@ -82,15 +93,9 @@ export async function stageCurves(stage: string, lines: readonly EpochLog[]): Pr
       { title: `${stage}: discriminator loss`, y: "loss", series: scaleSeries(lines, "discriminator", "loss") },
     ],
   ];
-  const drawn = plots.filter(([, { series }]) =>
-    series.some(({ points }) => points.some(({ y }) => Number.isFinite(y))),
-  );
-  return Promise.all(
-    drawn.map(async ([kind, plot]) => ({
-      name: `${stage.replace(/[^\w-]/g, "_")}-${kind}`,
-      svg: await drawSvg(lineSpec({ ...plot, x: "epoch" })),
-    })),
-  );
+  return plots
+    .filter(([, { series }]) => series.some(({ points }) => points.some(({ y }) => Number.isFinite(y))))
+    .map(([kind, plot]) => [kind, { ...plot, x: "epoch" }]);
 }
 
 type Reader = (line: EpochLog) => number | null | undefined;
@@ -120,7 +125,7 @@ function termSeries(lines: readonly EpochLog[]): Series[] {
 }
 
 /** Scale 0 is full resolution, scale 1 half of it. */
-function scaleName(scale: number): string {
+export function scaleName(scale: number): string {
   return scale === 0 ? "full" : `1/${2 ** scale}`;
 }
 

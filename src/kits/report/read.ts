@@ -67,7 +67,7 @@ export async function readRun(folder: string): Promise<RunFiles> {
  * log.jsonl by stage. A stage that was trained again counts from where it started: an epoch replaces its earlier line
  * and all after it. A last line that a killed run left unfinished is ignored.
  */
-async function readLog(path: string): Promise<Map<string, EpochLog[]>> {
+export async function readLog(path: string): Promise<Map<string, EpochLog[]>> {
   const stages = new Map<string, EpochLog[]>();
   if (!existsSync(path)) return stages;
   const texts = (await readText(path, "delete it", false)).split("\n").filter((text) => text.trim() !== "");
