@@ -9,6 +9,7 @@ process.chdir(root);
 if (process.argv.includes("--clean")) rmSync("dist", { recursive: true, force: true });
 const entryPoints = {
   index: "src/index.ts",
+  onnx: "src/onnx/index.ts",
   kits: "src/kits/index.ts",
   translator: "src/gpu/translator.ts",
   "train-kits": "src/kits/main.ts",

@@ -1,4 +1,4 @@
-// The layers: wgsl <- gpu <- tensor, autograd <- kernels <- nn <- kits. A file may
+// The layers: wgsl <- gpu <- tensor, autograd <- kernels <- nn <- onnx <- kits. A file may
 // import from its own layer and those below.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { kernelNames, bindingsOf } from "../src/gpu/kernel.ts";
 
 const root = join(import.meta.dirname, "..");
-const LAYERS = ["base", "gpu", "tensor", "kernels", "nn", "kits"];
+const LAYERS = ["base", "gpu", "tensor", "kernels", "nn", "onnx", "kits"];
 
 /** Files at the top of src that know nothing of tensors may be used from everywhere. */
 const BASE = ["errors.ts", "debug.ts", "random.ts", "shape.ts", "structure.ts"];
