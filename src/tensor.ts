@@ -8,6 +8,7 @@ import * as wgsl from "./gpu/kernels.gen.ts";
 import { launch, upload, type HostData } from "./gpu/program.ts";
 import { readStorage } from "./gpu/read.ts";
 import { Storage } from "./gpu/storage.ts";
+import { tell } from "./observe.ts";
 import { flush, own } from "./scope.ts";
 import { checkShape, showShape, sizeOf, type Shape } from "./shape.ts";
 
@@ -170,7 +171,7 @@ export function tensor(
 export function hostTensor(shape: Shape, dtype: Dtype, data: () => HostData): Tensor {
   const t = empty(shape, dtype === "f16" ? "f32" : dtype);
   upload(t.storage, data);
-  return dtype === "f16" ? converted(t, dtype) : t;
+  return tell("constant", [], dtype === "f16" ? converted(t, dtype) : t, { data });
 }
 
 function isTyped(data: NestedNumbers | HostData): data is HostData {
@@ -199,7 +200,7 @@ export function full(
     grid: linearGrid(y.size, 256),
   });
   y.requiresGrad = requiresGrad;
-  return y;
+  return tell("full", [], y, { value });
 }
 
 function fillValue(value: number, dtype: Dtype): string {

@@ -1,4 +1,4 @@
-// The layers: wgsl <- gpu <- tensor, autograd <- kernels <- nn <- kits; tensorboard knows nothing of tensors. A file may
+// The layers: wgsl <- gpu <- tensor, autograd <- kernels <- nn <- onnx <- kits; tensorboard knows nothing of tensors. A file may
 // import from its own layer and those below.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import * as wgsl from "../src/gpu/kernels.gen.ts";
 
 const root = join(import.meta.dirname, "..");
-const LAYERS = ["base", "tensorboard", "gpu", "tensor", "kernels", "nn", "kits"];
+const LAYERS = ["base", "tensorboard", "gpu", "tensor", "kernels", "nn", "onnx", "kits"];
 
 /** Files at the top of src that know nothing of tensors may be used from everywhere. */
 const BASE = ["errors.ts", "debug.ts", "random.ts", "shape.ts", "structure.ts", "files.ts", "filesBrowser.ts"];

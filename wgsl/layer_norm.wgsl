@@ -8,7 +8,7 @@
 // grid          one workgroup per row, folded
 // numerics      two passes, biased variance, a fixed tree
 // source        Ba et al. 2016, arXiv:1607.06450
-// used by src/kernels/norm.ts
+// used by src/kernels/layerNorm.ts
 const M: u32 = 64;         // values per row
 const EPS: f32 = 1e-5;
 const HAS_WEIGHT: bool = true;

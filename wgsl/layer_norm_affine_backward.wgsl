@@ -9,7 +9,7 @@
 // grid            linear, one thread per (slice, m), folded; neighbours read neighbouring columns
 // numerics        f32; each slice adds its rows in order
 // source          Ba et al. 2016, arXiv:1607.06450
-// used by src/kernels/norm.ts
+// used by src/kernels/layerNorm.ts
 const M: u32 = 64;         // values per row
 const SLICES: u32 = 1;
 const WG: u32 = 64;        // threads per workgroup

@@ -9,7 +9,7 @@
 // grid       one workgroup per row, folded; a fixed tree
 // numerics   f32; the two means in a fixed tree
 // source     Ba et al. 2016, arXiv:1607.06450
-// used by src/kernels/norm.ts
+// used by src/kernels/layerNorm.ts
 const M: u32 = 64;         // values per row
 const HAS_WEIGHT: bool = true;
 const WG: u32 = 64;        // threads per workgroup

@@ -7,7 +7,7 @@
 // grid      linear, one thread per element of y, folded; added in order, so the bits repeat
 // numerics  f32
 // source    own work
-// used by src/kernels/norm.ts
+// used by src/kernels/layerNorm.ts
 const WG: u32 = 64;        // threads per workgroup
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;

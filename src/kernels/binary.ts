@@ -2,6 +2,7 @@
 
 import { record } from "../autograd.ts";
 import { OptionError } from "../errors.ts";
+import { tell } from "../observe.ts";
 import { broadcastShapes } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { callBinary, callSlope, callWhere, scalar, view, type BinaryOp, type BinarySlope } from "./broadcast.ts";
@@ -34,7 +35,7 @@ function operand(op: string, name: string, value: Operand): Tensor {
 }
 
 function call(op: BinaryOp, { a, b, shape }: Pair): Tensor {
-  return callBinary(op, view(a), view(b), shape);
+  return tell(op, [a, b], callBinary(op, view(a), view(b), shape));
 }
 
 /** dy * b, or another function of two tensors that broadcast, without a gradient of its own. */
@@ -167,6 +168,7 @@ export function where(cond: Tensor, a: Operand, b: Operand): Tensor {
   checkFloat("where", "cond", cond);
   const p = operands("where", a, b);
   const y = callWhere(cond, p.a, p.b, broadcastShapes("where", cond.shape, p.shape));
+  tell("where", [cond, p.a, p.b], y);
   return record(y, [p.a, p.b], (dy, needs) => [
     needs[0] ? sumTo(callWhere(cond, dy, scalar(0), dy.shape), p.a.shape) : null,
     needs[1] ? sumTo(callWhere(cond, scalar(0), dy, dy.shape), p.b.shape) : null,

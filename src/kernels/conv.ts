@@ -1,6 +1,7 @@
 // Convolution in one, two and three dimensions, with its gradients.
 
 import { record } from "../autograd.ts";
+import { tell } from "../observe.ts";
 import type { Tensor } from "../tensor.ts";
 import { runBiasGrad, runForward, runInputGrad, runWeightGrad } from "./convRun.ts";
 import { convShape, type ConvOptions } from "./convShape.ts";
@@ -36,6 +37,7 @@ export function conv3d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
 function conv(op: string, dims: number, x: Tensor, w: Tensor, bias: Tensor | null, options: ConvOptions): Tensor {
   const s = convShape(op, dims, x, w, bias, options);
   const y = runForward(s, x, w, bias, [x.shape[0], w.shape[0], ...s.output.slice(3 - dims)]);
+  tell("conv", [x, w, bias], y, { ...options });
   return record(y, bias ? [x, w, bias] : [x, w], (dy, needs) => [
     needs[0] ? runInputGrad(s, dy, w, null, x.shape) : null,
     needs[1] ? runWeightGrad(s, x, dy, w.shape) : null,

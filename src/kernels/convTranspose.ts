@@ -1,6 +1,7 @@
 // Transposed convolution: the input gradient of a convolution, used as an operation of its own.
 
 import { record } from "../autograd.ts";
+import { tell } from "../observe.ts";
 import type { Tensor } from "../tensor.ts";
 import { runBiasGrad, runForward, runInputGrad, runWeightGrad } from "./convRun.ts";
 import { convTransposeShape, type ConvTransposeOptions } from "./convShape.ts";
@@ -58,6 +59,7 @@ function convTranspose(
 ): Tensor {
   const s = convTransposeShape(op, dims, x, w, bias, options);
   const y = runInputGrad(s, x, w, bias, [x.shape[0], s.groups * s.cin, ...s.input.slice(3 - dims)]);
+  tell("convTranspose", [x, w, bias], y, { ...options });
   // The roles of input and output are swapped: dx is a convolution of dy, and dw
   // takes dy as the input and x as the gradient.
   return record(y, bias ? [x, w, bias] : [x, w], (dy, needs) => [

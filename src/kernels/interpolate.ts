@@ -5,6 +5,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell } from "../observe.ts";
 import { showShape } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 import { axisConsts, triple } from "./axes.ts";
@@ -41,6 +42,7 @@ export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const consts = { ...constsOf(axes), LINEAR: options.mode === "linear", WG };
   const y = emptyFrom([x.shape[0], x.shape[1], ...axes.map((a) => a.out)], x);
   launchRows(x, y, { ...consts, BACKWARD: false });
+  tell("interpolate", [x], y, { ...options, axes });
   return record(y, [x], (dy) => {
     const dx = empty(x.shape, x.dtype);
     launchRows(dy, dx, { ...consts, BACKWARD: true });
@@ -54,7 +56,7 @@ function launchRows(x: Tensor, y: Tensor, consts: Record<string, number | boolea
 }
 
 /** One axis: output o comes from position (a * o + b) / den of the input. */
-interface Axis {
+export interface Axis {
   readonly size: number;
   readonly out: number;
   readonly a: number;

@@ -5,6 +5,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid, MAX_WORKGROUPS } from "../gpu/grid.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell } from "../observe.ts";
 import { broadcastShapes, normalDim, sameShape, showShape, sizeOf, stridesOf, type Shape } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { gather, widen } from "./gather.ts";
@@ -18,7 +19,8 @@ import { sumTo } from "./reduction.ts";
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const dims = inferShape(x.shape, shape);
-  return record(new Tensor(dims, x.dtype, x.storage), [x], (dy) => [reshape(dy, x.shape)]);
+  const y = tell("reshape", [x], new Tensor(dims, x.dtype, x.storage));
+  return record(y, [x], (dy) => [reshape(dy, x.shape)]);
 }
 
 /** The same as `reshape`: all tensors are contiguous, so every reshape is a view. */
@@ -77,6 +79,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
     from.map((d) => x.shape[d]),
     from.map((d) => strides[d]),
   );
+  tell("permute", [x], y, { order: from });
   const back = from.map((_, d) => from.indexOf(d));
   return record(y, [x], (dy) => [permute(dy, back)]);
 }
@@ -108,6 +111,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
     dims,
     dims.map((_, i) => (i < lead || x.shape[i - lead] === 1 ? 0 : strides[i - lead])),
   );
+  tell("broadcastTo", [x], y);
   return record(y, [x], (dy) => [sumTo(dy, x.shape)]);
 }
 
@@ -125,6 +129,7 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
     strides.map((s, d) => (flipped.has(d) ? -s : s)),
     base,
   );
+  tell("flip", [x], y, { dims: [...flipped] });
   return record(y, [x], (dy) => [flip(dy, dims)]);
 }
 
@@ -162,6 +167,7 @@ export function concat(list: readonly Tensor[], dim: number): Tensor {
   const y = empty(first.shape.with(d, total), first.dtype);
   if (list.length === 2) concatPair(list[0], list[1], d, y);
   else concatMany(list, d, y);
+  tell("concat", list, y, { dim: d });
   return record(y, list, (dy, needs) => {
     let start = 0;
     return list.map((x, i) => {
@@ -226,6 +232,7 @@ export function assign(target: Tensor, source: Tensor): void {
   }
   const n = source.size;
   copyChunks(source, target, { xRow: n, xStart: 0, yRow: n, yStart: 0, chunk: n });
+  tell("assign", [source], target);
 }
 
 /** One new dimension at `dim` holding the tensors, which must have equal shapes. */
@@ -267,6 +274,7 @@ export function slice(x: Tensor, options: SliceOptions): Tensor {
     partial.length === 1 && cuts[partial[0]].step === 1
       ? sliceRows(x, partial[0], cuts[partial[0]])
       : sliceAny(x, shape, cuts);
+  tell("slice", [x], y, { cuts: cuts.map((c, d) => (partial.includes(d) ? c : null)) });
   return record(y, [x], (dy) => [
     spread(
       dy,

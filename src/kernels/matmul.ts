@@ -2,6 +2,7 @@
 
 import { record } from "../autograd.ts";
 import { ShapeError } from "../errors.ts";
+import { tell } from "../observe.ts";
 import { sameShape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkFloat } from "./checks.ts";
@@ -50,7 +51,8 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
     const y = matmul(reshape(a, [-1, a.shape.at(-1)!]), b, { transposeB });
     return reshape(y, [...a.shape.slice(0, -1), y.shape[1]]);
   }
-  return record(product(a, b, transposeA, transposeB), [a, b], (dy, needs) => [
+  const y = tell("matmul", [a, b], product(a, b, transposeA, transposeB), { transposeA, transposeB });
+  return record(y, [a, b], (dy, needs) => [
     needs[0]
       ? sumTo(transposeA ? product(b, dy, transposeB, true) : product(dy, b, false, !transposeB), a.shape)
       : null,
@@ -76,7 +78,8 @@ export function linear(x: Tensor, w: Tensor, b: Tensor | null = null): Tensor {
   if (b && !sameShape(b.shape, [out]))
     throw new ShapeError(`linear: b must have shape [${out}] for w ${showShape(w.shape)}, got ${showShape(b.shape)}`);
   const rows = reshape(x, [-1, inputs]);
-  const y = record(product(rows, w, false, true, b), b ? [rows, w, b] : [rows, w], (dy, needs) => [
+  const sums = tell("linear", [rows, w, b], product(rows, w, false, true, b));
+  const y = record(sums, b ? [rows, w, b] : [rows, w], (dy, needs) => [
     needs[0] ? product(dy, w, false, false) : null,
     needs[1] ? product(dy, rows, true, false) : null,
     needs[2] ? sumTo(dy, b!.shape) : null,

@@ -1,6 +1,6 @@
-// Batch, group, instance and layer normalisation.
-// The first three work on (n, c) planes in three passes: moments of slices of a plane, one workgroup per statistic that
-// joins them, one scale and shift per plane. Their gradients have the same three passes. layerNorm works on rows.
+// Batch, group and instance normalisation.
+// They work on (n, c) planes in three passes: moments of slices of a plane, one workgroup per statistic that
+// joins them, one scale and shift per plane. Their gradients have the same three passes.
 
 import { record } from "../autograd.ts";
 import { recomputing } from "../checkpoint.ts";
@@ -8,6 +8,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell } from "../observe.ts";
 import { sameShape, showShape, sizeOf, type Shape } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 import { checkFloat } from "./checks.ts";
@@ -85,6 +86,8 @@ export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null,
     grid: [p.C, 1, 1],
   });
   const y = apply(x, saved, p, residual);
+  const settings = { training, eps, activation };
+  tell(op, [x, weight, bias, runningMean, runningVar, residual], y, settings);
   const output = residual && p.RELU ? y.detach() : null; // where the ReLU let through
   return record(y, present(x, residual, weight, bias), (dy, needs) => {
     const sums = backwardSums(x, saved, dy, p, output);
@@ -172,7 +175,7 @@ function normGroups(
     buffers: { partial, weight: weight ?? partial, bias: bias ?? partial, saved },
     grid,
   });
-  const y = apply(x, saved, p);
+  const y = tell(op, [x, weight, bias], apply(x, saved, p), { groups, eps, activation });
   return record(y, present(x, weight, bias), (dy, needs) => {
     const sums = backwardSums(x, saved, dy, p);
     let dx: Tensor | null = null;
@@ -277,68 +280,8 @@ function backwardApply(
   return [dx, output && dresidual];
 }
 
-/**
- * Layer normalisation: mean and variance over the trailing dimensions `normalizedShape`, for every row by itself.
- * `x`: [..., ...normalizedShape]. `weight`, `bias`: normalizedShape or null. Returns the shape of `x`.
- * Throws ShapeError for shapes that do not fit. Source: Ba et al. 2016, arXiv:1607.06450.
- */
-export function layerNorm(
-  x: Tensor,
-  normalizedShape: Shape,
-  weight: Tensor | null = null,
-  bias: Tensor | null = null,
-  { eps = 1e-5 }: { eps?: number } = {},
-): Tensor {
-  checkRows(x, normalizedShape, weight, bias, eps);
-  const M = sizeOf(normalizedShape);
-  const R = x.size / M;
-  const WG = joinThreads(M);
-  const grid = linearGrid(R, 1);
-  const y = emptyFrom(x.shape, x);
-  const saved = empty([R, 2]);
-  launch(wgsl.layer_norm, {
-    consts: { M, EPS: eps, HAS_WEIGHT: !!weight, HAS_BIAS: !!bias, WG },
-    buffers: { x, weight: weight ?? x, bias: bias ?? x, y, saved },
-    grid,
-    flops: 8 * x.size,
-  });
-  return record(y, present(x, weight, bias), (dy, needs) => {
-    const dx = needs[0] ? empty(x.shape, x.dtype) : null;
-    if (dx)
-      launch(wgsl.layer_norm_backward, {
-        consts: { M, HAS_WEIGHT: !!weight, WG },
-        buffers: { x, weight: weight ?? x, saved, dy, dx },
-        grid,
-        flops: 11 * x.size,
-      });
-    if (!needs[1] && !needs[2]) return [dx];
-    const [dweight, dbias] = layerNormAffine(x, saved, dy, normalizedShape);
-    return [dx, ...(weight ? [dweight] : []), ...(bias ? [dbias] : [])];
-  });
-}
-
-/** Weight and bias gradients: rows in slices, about 64 rows each, then the slices added up. */
-function layerNormAffine(x: Tensor, saved: Tensor, dy: Tensor, shape: Shape): [Tensor, Tensor] {
-  const M = sizeOf(shape);
-  const SLICES = Math.min(256, Math.ceil(x.size / M / 64));
-  const partW = empty([SLICES, ...shape]);
-  const partB = empty([SLICES, ...shape]);
-  launch(wgsl.layer_norm_affine_backward, {
-    consts: { M, SLICES },
-    buffers: { x, saved, dy, dweight: partW, dbias: partB },
-    grid: linearGrid(SLICES * M, 64),
-    flops: 5 * x.size,
-  });
-  return [sumSlices(partW, shape), sumSlices(partB, shape)];
-}
-
-function sumSlices(x: Tensor, shape: Shape): Tensor {
-  const y = empty(shape);
-  launch(wgsl.sum_slices, { buffers: { x, y }, grid: linearGrid(y.size, 64) });
-  return y;
-}
-
-const present = (...list: (Tensor | null)[]): Tensor[] => list.filter((t) => t !== null);
+/** Those that are not null. */
+export const present = (...list: (Tensor | null)[]): Tensor[] => list.filter((t) => t !== null);
 
 function checkPlanes(op: string, x: Tensor, weight: Tensor | null, bias: Tensor | null, eps: number): void {
   checkFloat(op, "x", x);
@@ -349,27 +292,14 @@ function checkPlanes(op: string, x: Tensor, weight: Tensor | null, bias: Tensor 
   checkEps(op, eps);
 }
 
-function checkRows(x: Tensor, shape: Shape, weight: Tensor | null, bias: Tensor | null, eps: number): void {
-  checkFloat("layerNorm", "x", x);
-  if (shape.length === 0 || !sameShape(x.shape.slice(-shape.length), shape)) {
-    throw new ShapeError(
-      `layerNorm: x must end with the dimensions of normalizedShape, ` +
-        `got x ${showShape(x.shape)} and normalizedShape ${showShape(shape)}`,
-    );
-  }
-  checkVector("layerNorm", "weight", weight, shape, x);
-  checkVector("layerNorm", "bias", bias, shape, x);
-  checkEps("layerNorm", eps);
-}
-
-function checkVector(op: string, name: string, t: Tensor | null, shape: Shape, x: Tensor): void {
+export function checkVector(op: string, name: string, t: Tensor | null, shape: Shape, x: Tensor): void {
   if (t && !sameShape(t.shape, shape))
     throw new ShapeError(
       `${op}: ${name} must have shape ${showShape(shape)} for x ${showShape(x.shape)}, got ${showShape(t.shape)}`,
     );
 }
 
-function checkEps(op: string, eps: number): void {
+export function checkEps(op: string, eps: number): void {
   if (!(eps > 0 && eps < 1)) throw new OptionError(`${op}: eps must lie between 0 and 1, got ${eps}`);
 }
 

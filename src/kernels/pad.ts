@@ -6,6 +6,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell } from "../observe.ts";
 import { showShape, sizeOf, type Shape } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 
@@ -51,6 +52,7 @@ export function pad(x: Tensor, amounts: readonly number[], { mode = "constant", 
     return { n, before, out: before + n + after, step: 1 };
   });
   const y = launchPad(x, dims, MODES.indexOf(mode), value);
+  tell("pad", [x], y, { rims: dims.map(({ before, n, out }) => [before, out - n - before]), mode, value });
   if (mode === "constant")
     return record(y, [x], (dy) => [
       pad(

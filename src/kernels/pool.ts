@@ -5,6 +5,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell } from "../observe.ts";
 import { showShape, sizeOf } from "../shape.ts";
 import { empty, emptyFrom, type Tensor } from "../tensor.ts";
 import { axisConsts, perAxis, triple, type PerAxis, type Triple } from "./axes.ts";
@@ -67,6 +68,7 @@ export function globalAvgPool(x: Tensor): Tensor {
     throw new ShapeError(`globalAvgPool: x must have at least 3 dimensions [N, C, ...], got ${showShape(x.shape)}`);
   const factor = 1 / sizeOf(x.shape.slice(2));
   const y = planeSums(x, [x.shape[0], x.shape[1], ...x.shape.slice(2).map(() => 1)], factor);
+  tell("globalAvgPool", [x], y);
   return record(y, [x], (dy) => [planeFill(dy, x.shape, factor)]);
 }
 
@@ -102,6 +104,7 @@ function maxPool(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions): T
   const y = emptyFrom(w.shape, x);
   const SAVE = gradEnabled() && x.requiresGrad;
   const index = empty(SAVE ? w.shape : [1], "u32");
+  tell("maxPool", [x], y, w.settings);
   launch(wgsl.max_pool, {
     consts: { ...w.sizes, ...axisConsts("K", w.kernel), ...axisConsts("D", w.dilation), INSIDE: w.inside, SAVE, WG },
     buffers: { x, y, index },
@@ -133,6 +136,7 @@ function avgPool(op: string, x: Tensor, rank: 2 | 3, options: AvgPoolOptions): T
   const w = windowsOf(op, x, rank, options);
   const consts = { ...w.sizes, ...axisConsts("K", w.kernel), PADDED: options.countIncludePad ?? true, WG };
   const y = emptyFrom(w.shape, x);
+  tell("avgPool", [x], y, { ...w.settings, countIncludePad: consts.PADDED });
   launch(wgsl.avg_pool, { consts: { ...consts, BACKWARD: false }, buffers: { x, y }, grid: linearGrid(y.size, WG) });
   return record(y, [x], (dy) => {
     const dx = empty(x.shape, x.dtype);
@@ -157,6 +161,8 @@ interface Windows {
   readonly tiles: boolean;
   /** No window reaches into padding or over the border. */
   readonly inside: boolean;
+  /** Per axis of x. */
+  readonly settings: Readonly<Record<"kernel" | "stride" | "padding" | "dilation", readonly number[]>>;
   /** Input, output, stride and padding as the kernels name them. */
   readonly sizes: Record<`${"I" | "O" | "S" | "PAD_"}${"D" | "H" | "W"}`, number>;
 }
@@ -198,6 +204,7 @@ function windowsOf(op: string, x: Tensor, rank: 2 | 3, options: MaxPoolOptions):
     tiles,
     inside,
     sizes,
+    settings: { kernel, stride, padding, dilation },
     kernel: triple(kernel, 1),
     dilation: triple(dilation, 1),
     extent: triple(extent, 1),

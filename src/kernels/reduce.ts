@@ -5,6 +5,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell, type Settings } from "../observe.ts";
 import { normalDim, sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { callBinary, expand, scalar, view } from "./broadcast.ts";
@@ -21,6 +22,7 @@ export interface ReduceOptions {
 }
 
 interface Plan {
+  readonly dims: readonly number[];
   readonly reduced: readonly boolean[];
   /** The result with reduced dimensions of size 1. */
   readonly kept: Shape;
@@ -40,20 +42,24 @@ function plan(op: string, x: Tensor, { dims, keepDim = false }: ReduceOptions): 
   const reduced = x.shape.map((_, axis) => list.includes(axis));
   const kept = x.shape.map((n, axis) => (reduced[axis] ? 1 : n));
   const shape = keepDim ? kept : x.shape.filter((_, axis) => !reduced[axis]);
-  return { reduced, kept, shape, count: sizeOf(x.shape) / sizeOf(kept) };
+  return { dims: list, reduced, kept, shape, count: sizeOf(x.shape) / sizeOf(kept) };
+}
+
+function told(op: string, x: Tensor, { dims, shape }: Plan, y: Tensor, settings: Settings = {}): Tensor {
+  return tell(op, [x], y, { dims, keepDim: shape.length === x.shape.length, ...settings });
 }
 
 /** The sum over `dims`. Any shape. Throws ShapeError for a dimension that is not there. */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   const p = plan("sum", x, options);
-  const y = reshaped(callReduce("sum", x, p.reduced), p.shape);
+  const y = told("sum", x, p, reshaped(callReduce("sum", x, p.reduced), p.shape));
   return record(y, [x], (dy) => [expand(view(dy, p.kept), x.shape)]);
 }
 
 /** The mean over `dims`. Any shape. Throws ShapeError for a dimension that is not there. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   const p = plan("mean", x, options);
-  const y = reshaped(callReduce("sum", x, p.reduced, { scale: 1 / p.count }), p.shape);
+  const y = told("mean", x, p, reshaped(callReduce("sum", x, p.reduced, { scale: 1 / p.count }), p.shape));
   return record(y, [x], (dy) => [expand(view(dy, p.kept), x.shape, 1 / p.count)]);
 }
 
@@ -71,6 +77,7 @@ export function variance(x: Tensor, options: ReduceOptions & { correction?: numb
   const centre = callReduce("sum", x, p.reduced, { scale: 1 / p.count });
   const d = callBinary("sub", view(x), view(centre), x.shape);
   const y = reshaped(callReduce("sum", d, p.reduced, { square: true, scale }), p.shape);
+  told("variance", x, p, y, { scale });
   return record(y, [x], (dy) => {
     const twice = expand(view(dy), dy.shape, 2 * scale);
     return [callBinary("mul", view(d), view(twice, p.kept), x.shape)];
@@ -95,7 +102,7 @@ export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
 
 function extremum(op: "max" | "min", x: Tensor, options: ReduceOptions): Tensor {
   const p = plan(op, x, options);
-  const y = reshaped(callReduce(op, x, p.reduced), p.shape);
+  const y = told(op, x, p, reshaped(callReduce(op, x, p.reduced), p.shape));
   return record(y, [x], (dy) => {
     const mask = callBinary("equal", view(x), view(y, p.kept), x.shape);
     const count = callReduce("sum", mask, p.reduced);
@@ -112,7 +119,7 @@ export function logSumExp(x: Tensor, options: ReduceOptions = {}): Tensor {
   const p = plan("logSumExp", x, options);
   const top = callReduce("max", x, p.reduced);
   const total = callReduce("sum", exp(callBinary("sub", view(x), view(top), x.shape)), p.reduced);
-  const y = reshaped(callBinary("add", view(top), view(log(total)), p.kept), p.shape);
+  const y = told("logSumExp", x, p, reshaped(callBinary("add", view(top), view(log(total)), p.kept), p.shape));
   return record(y, [x], (dy) => {
     const share = exp(callBinary("sub", view(x), view(y, p.kept), x.shape));
     return [callBinary("mul", view(share), view(dy, p.kept), x.shape)];
@@ -127,7 +134,7 @@ const TINY = 1e-20; // its square is 0 in float32, so smaller norms do not occur
  */
 export function norm(x: Tensor, options: ReduceOptions = {}): Tensor {
   const p = plan("norm", x, options);
-  const y = sqrt(reshaped(callReduce("sum", x, p.reduced, { square: true }), p.shape));
+  const y = told("norm", x, p, sqrt(reshaped(callReduce("sum", x, p.reduced, { square: true }), p.shape)));
   return record(y, [x], (dy) => {
     const safe = callBinary("maximum", view(y), view(scalar(TINY)), y.shape);
     const share = callBinary("div", view(dy), view(safe), y.shape);
@@ -147,6 +154,7 @@ export function argmax(x: Tensor, { dim, keepDim = false }: { dim?: number; keep
   // Threads that share a line read neighbours only where the line is contiguous.
   const lanes = p.count >= 64 && (inner === 1 || y.size < 4096) ? 64 : 1;
   const consts = { LANES: lanes, R: p.count, INNER: inner };
+  told("argmax", x, p, y, { all: dim === undefined });
   launch(wgsl.argmax, { consts, buffers: { x, y }, grid: linearGrid(y.size, 64 / lanes), flops: x.size });
   return y;
 }

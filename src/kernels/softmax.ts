@@ -5,6 +5,7 @@ import { gpu } from "../gpu/device.ts";
 import { linearGrid, type Grid } from "../gpu/grid.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell } from "../observe.ts";
 import { normalDim, sizeOf, type Shape } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { checkFloat } from "./checks.ts";
@@ -29,7 +30,7 @@ function call(op: string, x: Tensor, dim: number, logarithm: boolean): Tensor {
   checkFloat(op, "x", x);
   const axis = normalDim(op, dim, x.shape.length);
   const { consts, grid } = lines(x.shape, axis, logarithm);
-  const y = empty(x.shape);
+  const y = tell(op, [x], empty(x.shape), { dim: axis });
   launch(wgsl.softmax, { consts, buffers: { x, y }, grid, flops: 5 * x.size });
   return record(y, [x], (dy) => {
     const dx = empty(x.shape, x.dtype);

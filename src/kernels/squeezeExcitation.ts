@@ -6,6 +6,7 @@ import { OptionError, ShapeError } from "../errors.ts";
 import { linearGrid } from "../gpu/grid.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell } from "../observe.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { checkFloat } from "./checks.ts";
@@ -43,6 +44,7 @@ export function squeezeExcitation(x: Tensor, w1: Tensor, b1: Tensor | null, w2: 
   });
   const y = planeAffine(x, gate, null);
   const inputs = [x, w1, b1, w2, b2];
+  tell("squeezeExcitation", inputs, y);
   return record(
     y,
     inputs.filter((t) => t !== null),

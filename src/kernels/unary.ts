@@ -4,6 +4,7 @@ import { record } from "../autograd.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import * as wgsl from "../gpu/kernels.gen.ts";
 import { launch } from "../gpu/program.ts";
+import { tell } from "../observe.ts";
 import { showShape, type Shape } from "../shape.ts";
 import { converted, emptyFrom, type Dtype, type Tensor } from "../tensor.ts";
 import { callBinary, callSlope, vec4Grid, view } from "./broadcast.ts";
@@ -55,6 +56,7 @@ function unary(name: keyof typeof ROWS, x: Tensor, parameters: Parameters = {}):
   const consts = { OP: row.op, ...parameters };
   const y = emptyFrom(x.shape, x);
   launch(wgsl.unary, { consts, buffers: { x, y }, grid: vec4Grid(x.size), flops: x.size });
+  tell(name, [x], y, parameters);
   const kept = row.keeps === "x" ? x : row.keeps === "y" ? y : null;
   return record(y, [x], (dy) => [unaryBackward(consts, kept ?? dy, dy)]);
 }
@@ -225,7 +227,7 @@ export function prelu(x: Tensor, weight: Tensor): Tensor {
   checkFloat("prelu", "x", x);
   checkFloat("prelu", "weight", weight);
   const w = view(weight, perChannel(x, weight));
-  const y = callBinary("prelu", view(x), w, x.shape);
+  const y = tell("prelu", [x, weight], callBinary("prelu", view(x), w, x.shape));
   return record(y, [x, weight], (dy, needs) => [
     needs[0] ? callSlope("preluByA", view(x), w, dy) : null,
     needs[1] ? reshaped(sumTo(callSlope("preluByB", view(x), w, dy), w.shape), weight.shape) : null,
@@ -249,6 +251,6 @@ function perChannel(x: Tensor, weight: Tensor): Shape {
  */
 export function cast(x: Tensor, dtype: Dtype): Tensor {
   if (x.dtype === dtype) return x;
-  const y = converted(x, dtype);
+  const y = tell("cast", [x], converted(x, dtype));
   return isFloat(x) && isFloat(y) ? record(y, [x], (dy) => [dy]) : y;
 }

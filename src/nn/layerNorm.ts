@@ -1,4 +1,4 @@
-import { layerNorm } from "../kernels/norm.ts";
+import { layerNorm } from "../kernels/layerNorm.ts";
 import type { Shape } from "../shape.ts";
 import { ones, zeros, type Tensor } from "../tensor.ts";
 
