@@ -1,0 +1,125 @@
+// The scan and its label map in NiiVue.
+import { NVImage, Niivue, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
+import { classes } from "./classes.ts";
+
+/** Grey levels in HU, by name: from black to white. */
+export const windows: Readonly<Record<string, readonly [low: number, high: number]>> = {
+  "abdomen (40 ± 200 HU)": [-160, 240],
+  "the model's own (140 ± 270 HU)": [-130, 410],
+  "kidney with contrast (150 ± 250 HU)": [-100, 400],
+  "bone (400 ± 900 HU)": [-500, 1300],
+  "lung (-600 ± 750 HU)": [-1350, 150],
+};
+
+const layouts = {
+  multiplanar: SLICE_TYPE.MULTIPLANAR,
+  axial: SLICE_TYPE.AXIAL,
+  coronal: SLICE_TYPE.CORONAL,
+  sagittal: SLICE_TYPE.SAGITTAL,
+};
+
+export type Layout = keyof typeof layouts;
+
+/** A NiiVue canvas that shows one scan, and one label map over it. */
+export class Viewer {
+  /** Told the axial slice in view, from 0, and how many there are. */
+  onSlice: (slice: number, slices: number) => void = () => {};
+  private readonly nv: Niivue;
+  private readonly ready: Promise<unknown>;
+  private opacity = 0.5;
+
+  constructor(canvas: HTMLCanvasElement) {
+    this.nv = new Niivue({
+      backColor: [0, 0, 0, 1],
+      crosshairColor: [0.3, 0.79, 0.63, 0.6],
+      crosshairWidth: 0.6,
+      crosshairWidthUnit: "percent",
+      dragAndDropEnabled: false,
+      isColorbar: false,
+      logLevel: "error",
+      loadingText: "",
+      multiplanarShowRender: SHOW_RENDER.NEVER,
+      sliceType: SLICE_TYPE.MULTIPLANAR,
+      tileMargin: 4,
+    });
+    this.nv.onLocationChange = () => this.tellSlice();
+    this.ready = this.nv.attachToCanvas(canvas);
+  }
+
+  /** Shows a scan (the bytes of a NIfTI file) in place of what was there. Throws what NiiVue throws for other files. */
+  async showScan(bytes: ArrayBuffer, name: string, [low, high]: readonly [number, number]): Promise<void> {
+    await this.ready;
+    const scan = await this.image(bytes, name);
+    this.clear();
+    this.nv.addVolume(scan);
+    this.setWindow([low, high]);
+    this.tellSlice();
+  }
+
+  /** Shows a label map (the bytes of a NIfTI file) over the scan and moves to the middle of what it marks. */
+  async showLabels(bytes: ArrayBuffer, centre: readonly number[] | null): Promise<void> {
+    const labels = await this.image(bytes, "labels.nii");
+    labels.setColormapLabel(colours());
+    labels.opacity = this.opacity;
+    this.hideLabels();
+    this.nv.addVolume(labels);
+    if (centre) this.nv.scene.crosshairPos = this.nv.mm2frac(new Float32Array(centre) as never);
+    this.nv.updateGLVolume();
+    this.tellSlice();
+  }
+
+  /** Takes the label map away. */
+  hideLabels(): void {
+    while (this.nv.volumes.length > 1) this.nv.removeVolumeByIndex(1);
+  }
+
+  setOpacity(opacity: number): void {
+    this.opacity = opacity;
+    if (this.nv.volumes.length > 1) this.nv.setOpacity(1, opacity);
+  }
+
+  setWindow([low, high]: readonly [number, number]): void {
+    const scan = this.nv.volumes[0];
+    if (!scan) return;
+    scan.cal_min = low;
+    scan.cal_max = high;
+    this.nv.updateGLVolume();
+  }
+
+  setLayout(layout: Layout): void {
+    this.nv.setSliceType(layouts[layout]);
+  }
+
+  /** Moves to an axial slice, from 0 at the feet. */
+  setSlice(slice: number): void {
+    const { scene } = this.nv;
+    const voxel = this.nv.frac2vox(scene.crosshairPos);
+    voxel[2] = slice;
+    scene.crosshairPos = this.nv.vox2frac(voxel);
+    this.nv.drawScene();
+    this.tellSlice();
+  }
+
+  private clear(): void {
+    while (this.nv.volumes.length > 0) this.nv.removeVolumeByIndex(this.nv.volumes.length - 1);
+  }
+
+  private tellSlice(): void {
+    const slices = this.nv.volumes[0]?.dimsRAS?.[3];
+    if (slices) this.onSlice(Math.round(this.nv.frac2vox(this.nv.scene.crosshairPos)[2]), slices);
+  }
+
+  private async image(bytes: ArrayBuffer, name: string): Promise<NVImage> {
+    return NVImage.loadFromFile({ file: new File([bytes], name), name });
+  }
+}
+
+/** NiiVue's table of the classes' colours; background is clear. */
+function colours() {
+  const all = [{ name: "background", rgb: [0, 0, 0] }, ...classes];
+  const channel = (c: number) => all.map(({ rgb }) => rgb[c]);
+  return {
+    ...{ R: channel(0), G: channel(1), B: channel(2), A: all.map((_, label) => (label === 0 ? 0 : 255)) },
+    ...{ I: all.map((_, label) => label), labels: all.map(({ name }) => name) },
+  };
+}
