@@ -13,9 +13,9 @@ import {
   type Augmentation,
   type AugmentOptions,
 } from "./augment.ts";
-import type { SliceCache } from "./cache.ts";
 import { checkRoi, type Roi } from "./roi.ts";
 import type { SliceSource } from "./sample.ts";
+import type { Slices } from "./slices.ts";
 
 /** Images [N, 1, size, size] f32 in [0, 1] and classes of the stage [N, size, size] i32, on the GPU. */
 export interface BatchTensors {
@@ -40,7 +40,7 @@ export interface Drawing {
 
 /** What of a SliceSource makes batches. */
 export interface BatchSource extends Pick<SliceSource, "size" | "regionOf"> {
-  readonly cache: Pick<SliceCache, "size" | "readImage" | "readLabel">;
+  readonly cache: Slices;
   readonly stage: Pick<SliceSource["stage"], "classOf">;
 }
 
@@ -102,15 +102,15 @@ export class GpuSlices {
   }
 
   /**
-   * A batch of `slices`; with `drawing`, regions are drawn and slices augmented. Throws OptionError for a slice that is
-   * not among those that were opened to stay on the GPU.
+   * A batch of `slices`; with `drawing`, regions are drawn and slices augmented, else all are shown as `shown` says. Throws
+   * OptionError for a slice that is not among those that were opened to stay on the GPU.
    */
-  batch(slices: readonly number[], drawing?: Drawing): Batch {
+  batch(slices: readonly number[], drawing?: Drawing, shown: Augmentation = unaugmented): Batch {
     const { size, cache, regionOf } = this.#source;
     const words = new Uint32Array(SAMPLE * slices.length);
     slices.forEach((slice, i) => {
       const rng = drawing && augmentRng(drawing.seed, drawing.epoch, drawing.place + i);
-      const augmentation = rng ? drawAugmentation(rng, size, drawing.augment) : unaugmented;
+      const augmentation = rng ? drawAugmentation(rng, size, drawing.augment) : shown;
       const region = regionOf(slice, rng?.fork("region") ?? null);
       writeSample(words.subarray(SAMPLE * i), this.#placeOf(slice, i), region, augmentation, size, cache.size);
     });

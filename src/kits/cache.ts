@@ -3,11 +3,12 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { DataError, OptionError } from "../errors.ts";
 import { hasSlices, readCacheIndex, type CachedCase, type CacheIndex } from "./cacheIndex.ts";
+import type { Slices } from "./slices.ts";
 
 export type { CacheIndex, CachedCase } from "./cacheIndex.ts";
 
 /** Slices of a cache, read from disk when asked for: memory does not grow with the dataset. */
-export class SliceCache {
+export class SliceCache implements Slices {
   readonly folder: string;
   readonly index: CacheIndex;
   readonly #images: number;

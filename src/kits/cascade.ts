@@ -8,16 +8,17 @@ import { loadStateDict, stateDict } from "../nn/index.ts";
 import { sameShape } from "../shape.ts";
 import type { SliceCache } from "./cache.ts";
 import { loadCheckpoint } from "./checkpointFile.ts";
-import { composeLabels, wholeLesions } from "./compose.ts";
+import { composeCase, joinMask, joinsCoarse, predictedRois, roisFor, stageBefore } from "./cascadeRules.ts";
 import { fineNetwork } from "./fineNetwork.ts";
 import { coarseNetwork, type ClassFrequencies, type Network } from "./network.ts";
 import { advisingOnMemory } from "./memoryAdvice.ts";
 import { readLabels, writeNifti } from "./nifti.ts";
 import type { OnNonfinite } from "./nonfinite.ts";
 import type { RunOptions } from "./options.ts";
-import { largest, predictRegions, predictSlices, type PredictJob } from "./predict.ts";
+import { predictRegions, predictSlices, type PredictJob } from "./predictFiles.ts";
 import type { ProgressMode } from "./progress.ts";
-import { fullRois, roisOf, saveRois, type CaseRois } from "./roi.ts";
+import type { CaseRois } from "./roi.ts";
+import { saveRois } from "./roisFile.ts";
 import { roiSlices, slicesOf, targetSlices, wholeSlices, type RoisByCase, type SliceSource } from "./sample.ts";
 import type { Split } from "./split.ts";
 import { coarseStage, fineStages, stageNames, type FineStage, type StageName } from "./stages.ts";
@@ -91,12 +92,6 @@ export async function outlivingLosses<T>(
       await reopen();
     }
   }
-}
-
-/** The stage whose predictions a stage's regions come from. */
-function stageBefore(stage: StageName, { roi }: RunOptions): StageName | null {
-  if (stage === "tumor") return "masses";
-  return stage === "coarse" || roi.from === "none" ? null : "coarse";
 }
 
 /** Networks that are neither asked for nor in the run folder. */
@@ -243,7 +238,7 @@ async function regionsOf(run: Cascade, stage: FineStage): Promise<{ reference: R
   const shown = run.stages.includes(stage.name) ? [...split.train, ...split.val] : [];
   for (const id of new Set(shown)) {
     const { labels } = fine.readCase(id);
-    reference[id] = rois(run, stage, labels, [fine.caseById(id).slices, fine.size, fine.size]);
+    reference[id] = roisFor(run.options, stage, labels, [fine.caseById(id).slices, fine.size, fine.size]);
   }
   const predicted = await predictedRegions(run, stage);
   const { margin, neighbours } = run.options.roi;
@@ -253,59 +248,29 @@ async function regionsOf(run: Cascade, stage: FineStage): Promise<{ reference: R
 
 /** Regions in the labels of the stage before, for every case that it has predicted. */
 async function predictedRegions(run: Cascade, stage: FineStage): Promise<Record<string, CaseRois>> {
-  const { folder } = run;
-  const before = stageBefore(stage.name, run.options);
-  if (before === null) return wholeRegions(run);
+  const { options, split, fine } = run;
+  const before = stageBefore(stage.name, options);
   const out: Record<string, CaseRois> = {};
-  for (const id of casesOf(run.split)) {
-    const path = join(stageFolder(folder, before), `${id}.nii.gz`);
-    if (!existsSync(path)) continue;
-    const { data, header } = before === "masses" ? await maskOf(run, before, id) : await readLabels(path);
-    const rule = before === "masses" ? { inside: [1] } : { minArea: run.options.roi.minArea };
-    out[id] = rois(run, stage, data, header.shape, rule);
+  for (const id of casesOf(split)) {
+    if (before && missing(run, before, [id])) continue;
+    // Of the coarse network these are its labels as they are: nothing joins them.
+    const labels = before && (await maskOf(run, before, id));
+    out[id] = predictedRois(options, stage, labels, fine.caseById(id).geometry.shape);
   }
   return out;
 }
 
-/** The coarse network's labels of what a fine network looks for. */
-const coarseLabels: Readonly<Partial<Record<StageName, readonly number[]>>> = { kidney: [1, 2], masses: [2] };
-
-/** The mask of a fine network, joined with the coarse one's where the run says so. */
-async function maskOf(run: Cascade, stage: StageName, id: string) {
-  const mask = await readLabels(join(stageFolder(run.folder, stage), `${id}.nii.gz`));
-  const labels = coarseLabels[stage];
-  const coarse = labels && (await joinedLabels(run, id));
-  if (coarse) {
-    coarse.forEach((label, i) => labels.includes(label) && (mask.data[i] = 1));
-  }
-  return mask;
+/** The mask that a stage predicts, joined with the coarse network's where the run says so. */
+async function maskOf(run: Cascade, stage: StageName, id: string): Promise<Uint8Array<ArrayBuffer>> {
+  const { data } = await readLabels(join(stageFolder(run.folder, stage), `${id}.nii.gz`));
+  joinMask(data, stage, await joinedLabels(run, id));
+  return data;
 }
 
 /** The coarse network's labels of a case where they join those of the fine networks, else null. */
 async function joinedLabels({ folder, options }: Cascade, id: string): Promise<Uint8Array | null> {
-  if (options.coarseMasks !== "join" || options.roi.from !== "coarse") return null;
+  if (!joinsCoarse(options)) return null;
   return (await readLabels(join(stageFolder(folder, "coarse"), `${id}.nii.gz`))).data;
-}
-
-function wholeRegions({ fine, split }: Cascade): Record<string, CaseRois> {
-  return Object.fromEntries(casesOf(split).map((id) => [id, fullRois(fine.caseById(id).slices)]));
-}
-
-/** The rule of regions for one label volume [S, H, W]: see roisOf. `minArea`: specks below this share do not count. */
-function rois(
-  { options: { roi } }: Cascade,
-  stage: FineStage,
-  labels: Uint8Array,
-  shape: readonly number[],
-  { inside = stage.roiLabels, minArea = 0 }: { inside?: readonly number[]; minArea?: number } = {},
-): CaseRois {
-  const { margin, neighbours } = roi;
-  const minPixels = Math.round(minArea * shape[1] * shape[2]);
-  if (stage.name === "tumor") return roisOf(labels, shape, { inside, margin, minPixels, emptySlices: "none" });
-  if (roi.from === "none") return fullRois(shape[0]);
-  if (stage.name === "kidney") return roisOf(labels, shape, { inside, margin, neighbours, minPixels });
-  const fallback = roisOf(labels, shape, { inside: [1, 2, 3], margin, neighbours, minPixels });
-  return roisOf(labels, shape, { inside, margin, neighbours, minPixels, fallback });
 }
 
 /** Labels of the test cases from the masks of the three stages; a stage that was left out has an empty mask. */
@@ -314,16 +279,12 @@ async function compose(run: Cascade): Promise<void> {
   for (const id of split.test) {
     const { geometry } = fine.caseById(id);
     const voxels = geometry.shape[0] * geometry.shape[1] * geometry.shape[2];
-    const mask = async (stage: StageName): Promise<Uint8Array> => {
+    const mask = (stage: StageName): Promise<Uint8Array<ArrayBuffer>> | Uint8Array<ArrayBuffer> => {
       const path = join(stageFolder(folder, stage), `${id}.nii.gz`);
-      return existsSync(path) ? (await maskOf(run, stage, id)).data : new Uint8Array(voxels);
+      return existsSync(path) ? maskOf(run, stage, id) : new Uint8Array(voxels);
     };
-    const [kidney, masses, tumor] = [await mask("kidney"), await mask("masses"), await mask("tumor")];
-    const labels = composeLabels({ kidney, masses, tumor }) as Uint8Array<ArrayBuffer>;
-    // Two networks that agree on a kidney outvote a larger blob that only one of them sees.
-    const support = (await joinedLabels(run, id)) ?? undefined;
-    const kept = largest(labels, geometry.shape, options.keepLargest, support);
-    if (options.tumorRule === "lesions") wholeLesions(kept, geometry.shape);
-    await writeNifti(join(folder, "predictions", `${id}.nii.gz`), kept, geometry);
+    const masks = { kidney: await mask("kidney"), masses: await mask("masses"), tumor: await mask("tumor") };
+    const labels = composeCase(masks, await joinedLabels(run, id), geometry.shape, options);
+    await writeNifti(join(folder, "predictions", `${id}.nii.gz`), labels, geometry);
   }
 }

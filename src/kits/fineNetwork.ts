@@ -29,7 +29,7 @@ import {
   type Terms,
 } from "./network.ts";
 import type { FineOptions } from "./options.ts";
-import { loadNetworkState, networkState, type TrainedParts } from "./trainingState.ts";
+import { loadNetworkState, networkState, type TrainedParts } from "./networkState.ts";
 
 /** Background and one target, softmax; named for its stage so that every stage starts from weights of its own. */
 export function fineNetwork(stage: string, options: FineOptions, seed: number, frequencies: ClassFrequencies): Network {
@@ -75,7 +75,8 @@ export function fineNetwork(stage: string, options: FineOptions, seed: number, f
   };
 }
 
-function buildGenerator(
+/** MSALDS-UNet with random weights. */
+export function buildGenerator(
   stage: string,
   { channels, width, depth, dropout, recompute, init, prior }: FineOptions,
   seed: number,
@@ -92,7 +93,7 @@ function buildGenerator(
  * One pass runs the discriminators of all scales, which saves small launches; apart from each other only where one of
  * them judges two scales.
  */
-function buildDiscriminators(stage: string, options: FineOptions, seed: number): Discriminator[] {
+export function buildDiscriminators(stage: string, options: FineOptions, seed: number): Discriminator[] {
   const total = { all: options.scales, last: 1, none: 0 }[options.discriminators];
   const counts = options.sharedLastDiscriminator ? Array<number>(total).fill(1) : total > 0 ? [total] : [];
   return counts.map((count, k) => {

@@ -6,7 +6,7 @@ import { join, relative, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Command, InvalidArgumentError } from "commander";
 import { OptionError, WgradError } from "../errors.ts";
-import { close, hasF16, init, setMatmulPrecision } from "../index.ts";
+import { close, init } from "../index.ts";
 import { runAblation } from "./ablation.ts";
 import { readJson } from "./json.ts";
 import { augmentNone } from "./augment.ts";
@@ -17,6 +17,7 @@ import type { OnNonfinite } from "./nonfinite.ts";
 import { checkOptions, setOption, stageNames, type RunOptions, type StageName } from "./options.ts";
 import { ensurePhantom } from "./phantom.ts";
 import { trainKits, goesOn, type RunRequest } from "./pipeline.ts";
+import { settlePrecision } from "./precision.ts";
 import { presetOptions, presets } from "./presets.ts";
 import type { ProgressMode } from "./progress.ts";
 import { freeFolder, loadFacts, type RunFacts } from "./run.ts";
@@ -271,7 +272,7 @@ async function run(o: CommandOptions, given: (name: string) => boolean): Promise
   const adapter = await init(o.adapter ? { adapter: o.adapter } : {});
   const software = ". It is a software adapter: the CPU does the work of a GPU, many times slower";
   say(`adapter: ${adapter.name}${adapter.software ? software : ""}`);
-  settlePrecision(options);
+  settlePrecision(options, say);
   checkKept(settings, o.out);
   if (o.resume && !before) say(`resume: there is no run in ${folder} yet; it begins`);
   const request: RunRequest = {
@@ -321,15 +322,6 @@ async function trainAll(request: RunRequest, ablated: boolean, o: CommandOptions
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   say(`done in ${seconds} s: ${metrics ? join(request.folder, "report.html") : request.folder}`);
   if (o.json && metrics) console.log(JSON.stringify(metrics));
-}
-
-/** Where f16 is wanted: matrix units may take it too; an adapter without it trains with f32. */
-function settlePrecision(options: RunOptions): void {
-  const wanted = stageNames.filter((name) => options[name].precision === "f16");
-  if (wanted.length === 0) return;
-  if (hasF16()) return setMatmulPrecision("high");
-  say("precision: this adapter has no f16 (WebGPU's shader-f16); the networks run in f32");
-  for (const name of wanted) options[name].precision = "f32";
 }
 
 async function isFinished(folder: string): Promise<boolean> {

@@ -33,7 +33,7 @@ import { Rng } from "../random.ts";
 import { hostTensors, type Batch, type BatchTensors, type GpuSlices } from "./batch.ts";
 import { descent, probing, type Moves } from "./descent.ts";
 import type { CoarseOptions, TrainOptions } from "./options.ts";
-import { loadNetworkState, networkState, type NetworkState, type TrainedParts } from "./trainingState.ts";
+import { loadNetworkState, networkState, type NetworkState, type TrainedParts } from "./networkState.ts";
 
 /**
  * What a step leaves for the log: names of scalars, the first the loss, and their values in one tensor. One more value
@@ -159,7 +159,7 @@ export function modelInput(images: Tensor, { channels, precision }: TrainOptions
 
 /** The coarse network: softmax over background, kidney and mass; Dice plus cross entropy. */
 export function coarseNetwork(options: CoarseOptions, seed: number, frequencies: ClassFrequencies): Network {
-  const model = build(options, new Rng(seed, "init"));
+  const model = buildCoarse(options, new Rng(seed, "init"));
   if (options.init === "normal") initNormal(model, new Rng(seed, "init normal"));
   if (options.prior) initPrior(model.classifier, frequencies);
   return plainNetwork(model, options, softmaxHead);
@@ -170,13 +170,17 @@ export function coarseNetwork(options: CoarseOptions, seed: number, frequencies:
  * are 1 kidney, 2 cyst, 3 tumor, so that a pixel of class k lies in the first k regions.
  */
 export function regionNetwork(options: CoarseOptions, seed: number, frequencies: ClassFrequencies): Network {
-  const model = build(options, new Rng(seed, "region init"));
+  const model = buildCoarse(options, new Rng(seed, "region init"));
   if (options.init === "normal") initNormal(model, new Rng(seed, "region init normal"));
   if (options.prior) assign(model.classifier.bias!, tensor(regionLogits(frequencies)));
   return plainNetwork(model, options, regionHead);
 }
 
-function build({ model, channels, width, depth, dropout, recompute }: CoarseOptions, rng: Rng): SegmentationModel {
+/** The coarse network with random weights. */
+export function buildCoarse(
+  { model, channels, width, depth, dropout, recompute }: CoarseOptions,
+  rng: Rng,
+): SegmentationModel {
   return buildModel(model, { inChannels: channels, classes: 3, width, depth, dropout, recompute, rng });
 }
 

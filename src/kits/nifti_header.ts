@@ -1,6 +1,5 @@
-// The first bytes of a NIfTI-1 file: what its voxels are, where they lie, and whether the file can hold them.
-import { open, stat, type FileHandle } from "node:fs/promises";
-import { createGunzip } from "node:zlib";
+// The first bytes of a NIfTI-1 file: what its voxels are, where they lie, and whether the file can hold them. Bytes only:
+// files are read in nifti.ts, bytes in memory in nifti_bytes.ts.
 import { readHeader as parse } from "nifti-reader-js";
 import { DataError } from "../errors.ts";
 import { columnLengths, orientationFromSpacing, orientationOf } from "./geometry.ts";
@@ -24,6 +23,8 @@ export interface NiftiHeader extends Geometry {
   /** Value = stored * slope + inter. */
   slope: number;
   inter: number;
+  /** The header's bytes as they were read, for files that are to lie where this one does. */
+  raw: Uint8Array<ArrayBuffer>;
 }
 
 const DATATYPES: Record<number, [Datatype, number]> = {
@@ -39,83 +40,45 @@ const DATATYPES: Record<number, [Datatype, number]> = {
   1280: ["uint64", 8],
 };
 
-const HEADER_BYTES = 348;
+export const HEADER_BYTES = 348;
 // Deflate cannot shrink data by more than 1032:1, so a gzip file bounds what it can hold.
 const DEFLATE_LIMIT = 1032;
-
-/**
- * Reads the header of a NIfTI-1 file (`.nii` or `.nii.gz`, told apart by content) from its first bytes.
- * The matrix is the sform, else the qform, else the spacings alone. `orientation` overrides axes and flips: a label is
- * read with its image's. Throws DataError, naming the file, for anything that is not a readable 3-D volume, and for a
- * header that claims more voxels than the file can hold.
- */
-export async function readHeader(path: string, orientation?: Orientation): Promise<NiftiHeader> {
-  const { bytes, gzip, fileBytes } = await firstBytes(path);
-  const header = { ...parseHeader(path, bytes, orientation), gzip, fileBytes };
-  checkCapacity(header);
-  return header;
-}
 
 /** Bytes of the uncompressed file that the header claims. */
 export function claimedBytes(header: NiftiHeader): number {
   return header.voxOffset + header.dims[0] * header.dims[1] * header.dims[2] * header.bytesPerVoxel;
 }
 
-async function firstBytes(path: string): Promise<{ bytes: Uint8Array; gzip: boolean; fileBytes: number }> {
-  const info = await stat(path).catch((error: unknown) => cannotOpen(path, error));
-  if (!info.isFile()) throw new DataError(`${path}: must be a file, found a folder`);
-  const file = await openFile(path);
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(65536), 0, 65536, 0);
-    const start = buffer.subarray(0, bytesRead);
-    const gzip = start[0] === 0x1f && start[1] === 0x8b;
-    const bytes = gzip ? await gunzipStart(path, start) : start;
-    if (bytes.length < HEADER_BYTES) {
-      const pointer = start.toString("latin1", 0, 7) === "version";
-      const fix = pointer ? "it is a Git LFS pointer: run git lfs pull" : "download it again";
-      throw new DataError(`${path}: must hold a 348-byte NIfTI header, found ${bytes.length} bytes; ${fix}`);
-    }
-    return { bytes: bytes.subarray(0, HEADER_BYTES), gzip, fileBytes: info.size };
-  } finally {
-    await file.close();
+/** The start of a file: its first uncompressed bytes, and of the file itself whether it is gzip and how long. */
+export interface FileStart {
+  readonly bytes: Uint8Array;
+  readonly gzip: boolean;
+  readonly fileBytes: number;
+}
+
+/**
+ * The header in a file's first bytes. The matrix is the sform, else the qform, else the spacings alone. `path`: what the
+ * file is called in errors. Throws DataError for anything that is not a readable 3-D volume, and for a header that claims
+ * more voxels than the file can hold.
+ */
+export function parseHeader(path: string, start: FileStart, orientation?: Orientation): NiftiHeader {
+  const { bytes, gzip, fileBytes } = start;
+  if (bytes.length < HEADER_BYTES) {
+    const pointer = String.fromCharCode(...bytes.subarray(0, 7)) === "version";
+    const fix = pointer ? "it is a Git LFS pointer: run git lfs pull" : "download it again";
+    throw new DataError(`${path}: must hold a 348-byte NIfTI header, found ${bytes.length} bytes; ${fix}`);
   }
+  const header = { ...fieldsOf(path, bytes.subarray(0, HEADER_BYTES), orientation), gzip, fileBytes };
+  checkCapacity(header);
+  return header;
 }
 
-/** Opens a file for reading. Throws DataError naming it. */
-export function openFile(path: string): Promise<FileHandle> {
-  return open(path).catch((error: unknown) => cannotOpen(path, error));
+/** True for the first bytes of a gzip file. */
+export function isGzip(start: Uint8Array): boolean {
+  return start[0] === 0x1f && start[1] === 0x8b;
 }
 
-function cannotOpen(path: string, error: unknown): never {
-  const { code, message } = error as NodeJS.ErrnoException;
-  throw new DataError(`${path}: cannot be opened (${code ?? message}); check the path`, { cause: error });
-}
-
-/** The first bytes of a gzip file; the stream is expected to stop in the middle. */
-function gunzipStart(path: string, start: Buffer): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const gunzip = createGunzip({ chunkSize: 4096 });
-    const parts: Buffer[] = [];
-    let length = 0;
-    const finish = () => resolve(Buffer.concat(parts));
-    gunzip.on("data", (part: Buffer) => {
-      parts.push(part);
-      length += part.length;
-      if (length < HEADER_BYTES) return;
-      finish();
-      gunzip.destroy();
-    });
-    gunzip.on("end", finish);
-    gunzip.on("error", (error: NodeJS.ErrnoException) => {
-      // Cut short on purpose here; a file that really is too short is reported by its length.
-      if (error.code === "Z_BUF_ERROR") finish();
-      else reject(new DataError(`${path}: the gzip data is damaged (${error.message}); download the file again`));
-    });
-    gunzip.end(start);
-  });
-}
-
-function parseHeader(path: string, bytes: Uint8Array, orientation: Orientation | undefined) {
+function fieldsOf(path: string, bytes: Uint8Array, orientation: Orientation | undefined) {
   const copy = new Uint8Array(bytes); // not bytes.slice(): on a Buffer that shares the pool
   const view = new DataView(copy.buffer);
   const raw = parseRaw(path, copy);
@@ -158,6 +121,7 @@ function parseHeader(path: string, bytes: Uint8Array, orientation: Orientation |
     voxOffset,
     slope: scaled ? raw.scl_slope : 1,
     inter: scaled ? raw.scl_inter : 0,
+    raw: copy,
   };
 }
 

@@ -15,19 +15,14 @@ import { replaceFolder } from "./atomic.ts";
 import { hasSlices, readCacheIndex, type CacheIndex, type CachedCase } from "./cacheIndex.ts";
 import type { CaseFiles, Dataset } from "./datasets/dataset.ts";
 import { checkLabelValues, checkPair } from "./datasets/open.ts";
-import { sliceResizer } from "./downsample.ts";
 import type { Geometry } from "./geometry.ts";
 import { throwIfInterrupted } from "./interrupt.ts";
 import { readImage, readLabels } from "./nifti.ts";
+import { imageSlices, labelSlices, sliceDefaults, type SliceOptions } from "./slices.ts";
 import { removeLeftovers } from "./temporary.ts";
 
 /** How slices are made. Every field is part of the cache's key. */
-export interface PreprocessOptions {
-  /** Rows and columns of a cached slice; default 128. */
-  size: number;
-  /** Window width and level in HU; default 540 and 140, which is [-130, 410] -> [0, 255]. */
-  window: number;
-  level: number;
+export interface PreprocessOptions extends SliceOptions {
   /** Also write every slice as PNG; default false. */
   png: boolean;
 }
@@ -35,7 +30,7 @@ export interface PreprocessOptions {
 /** Told after each case, and once with `reused` when nothing had to be done. */
 export type PreprocessProgress = (event: { done: number; total: number; id: string; reused: boolean }) => void;
 
-export const preprocessDefaults: PreprocessOptions = { size: 128, window: 540, level: 140, png: false };
+export const preprocessDefaults: PreprocessOptions = { ...sliceDefaults, png: false };
 
 const VERSION = 1; // raise it when the same options give different bytes
 
@@ -159,18 +154,11 @@ async function addCase(
     checkPair(files.id, image.header, label.header);
     checkLabelValues(spec, files.label!, label.counts);
   }
-  const [S, H, W] = image.header.shape;
+  const [S] = image.header.shape;
   const { size } = options;
   const plane = size * size;
-  const low = options.level - options.window / 2;
-  const resizer = sliceResizer([H, W], [size, size], [low, low + options.window]);
-  const images = new Uint8Array(S * plane);
-  const labels = new Uint8Array(S * plane);
-  for (let s = 0; s < S; s++) {
-    const target = [s * plane, (s + 1) * plane] as const;
-    resizer.image(image.data.subarray(s * H * W, (s + 1) * H * W), images.subarray(...target));
-    if (label) resizer.label(label.data.subarray(s * H * W, (s + 1) * H * W), labels.subarray(...target));
-  }
+  const images = imageSlices(image, options);
+  const labels = label ? labelSlices(label, options) : new Uint8Array(S * plane);
   await writeAll(writer.images, images);
   await writeAll(writer.labels, labels);
   if (options.png) await writePngs(writer.folder, files.id, images, labels, size);

@@ -9,7 +9,7 @@ import { advisingOnMemory } from "./memoryAdvice.ts";
 import { regionNetwork } from "./network.ts";
 import type { CoarseOptions } from "./options.ts";
 import { openSlices, reopen, scoreTest, type RunRequest } from "./pipeline.ts";
-import { predictSlices, type PredictJob } from "./predict.ts";
+import { predictSlices, type PredictJob } from "./predictFiles.ts";
 import { saveFacts, type RunFacts } from "./run.ts";
 import { wholeSlices } from "./sample.ts";
 import { regionStage } from "./stages.ts";

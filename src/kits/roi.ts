@@ -1,11 +1,8 @@
 // Regions of interest: the square of each axial slice that a stage of the cascade looks at, found in the labels of the
-// stage before, and rois.json. Batches cut them out (batch.ts); the way back is restoreRoi in resample.ts.
+// stage before. Batches cut them out (batch.ts); the way back is restoreRoi in resample.ts.
 
-import { DataError, OptionError, ShapeError } from "../errors.ts";
+import { OptionError, ShapeError } from "../errors.ts";
 import type { Rng } from "../random.ts";
-import { amount, count, fileName, listOf, nullable, number, object, oneOf, recordOf, that } from "../structure.ts";
-import { writeJsonAtomic } from "./atomic.ts";
-import { readJson } from "./json.ts";
 import { connectedComponents } from "./postprocess.ts";
 
 /**
@@ -18,13 +15,14 @@ export interface Roi {
   side: number;
 }
 
-const SOURCES = ["slice", "neighbours", "case", "kidney", "full"] as const;
+/** See RoiSource. */
+export const ROI_SOURCES = ["slice", "neighbours", "case", "kidney", "full"] as const;
 
 /**
  * Where a region came from: the slice's own labels, those of slices close by, of the whole case, the kidney's region
  * because the case has none of the labels, or the full slice because there is nothing at all.
  */
-export type RoiSource = (typeof SOURCES)[number];
+export type RoiSource = (typeof ROI_SOURCES)[number];
 
 export interface SliceRoi extends Roi {
   source: RoiSource;
@@ -191,43 +189,3 @@ export function checkRoi(op: string, { y, x, side }: Roi): void {
       `found y ${y}, x ${x}, side ${side}`,
   );
 }
-
-/** rois.json: the regions of every case of a stage, and how they were made. */
-export interface RoisFile {
-  margin: number;
-  neighbours: number;
-  cases: Record<string, CaseRois>;
-}
-
-/** Writes rois.json atomically. Throws DataError if it cannot be written. */
-export async function saveRois(path: string, { margin, neighbours, cases }: RoisFile): Promise<void> {
-  await writeJsonAtomic(path, { margin, neighbours, cases });
-}
-
-/**
- * Reads rois.json. `cases`: the cases whose regions are needed, with their numbers of slices (those of a CacheIndex
- * fit); further cases in the file are left alone. Throws DataError naming the file and the case if one is missing, has
- * another number of slices, or if there is anything else than regions.
- */
-export async function loadRois(
-  path: string,
-  cases: readonly { id: string; slices: number }[],
-  fix = "run the stage that makes it again",
-): Promise<RoisFile> {
-  const file = await readJson<RoisFile>(path, roisFile, fix);
-  for (const { id, slices } of cases) {
-    const found = Object.hasOwn(file.cases, id) ? file.cases[id].length : "none";
-    if (found !== slices) {
-      throw new DataError(`${path}: ${id} must have ${slices} regions, one per slice, found ${found}; ${fix}`);
-    }
-  }
-  return file;
-}
-
-const side = that("a number above 0", (v) => Number.isFinite(v) && (v as number) > 0);
-const sliceRoi = object<SliceRoi>({ y: number, x: number, side, source: oneOf(...SOURCES) });
-const roisFile = object<RoisFile>({
-  margin: amount,
-  neighbours: count,
-  cases: recordOf(listOf(nullable(sliceRoi)), fileName),
-});

@@ -22,7 +22,7 @@ import {
   worstFirst,
 } from "../../src/kits/report/scores.ts";
 import { settingsTables } from "../../src/kits/report/settings.ts";
-import { loadRois, type RoisFile } from "../../src/kits/roi.ts";
+import { loadRois, type RoisFile } from "../../src/kits/roisFile.ts";
 import { describeData, loadFacts, trimLog, type RunFacts } from "../../src/kits/run.ts";
 import { loadSplit, splitCases, type Split } from "../../src/kits/split.ts";
 import type { EpochLog } from "../../src/kits/train.ts";

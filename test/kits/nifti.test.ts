@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { DataError } from "../../src/errors.ts";
 import { kitsGeometry } from "../../src/kits/geometry.ts";
 import { readHeader, readImage, readLabels, writeNifti } from "../../src/kits/nifti.ts";
-import { quaternionOf } from "../../src/kits/nifti_write.ts";
+import { quaternionOf } from "../../src/kits/nifti_encode.ts";
 import { craftFile, kitsMatrix, niftiBytes, putFile, scratch } from "./craft.ts";
 import { shared } from "./shared_data.ts";
 import type { Type } from "./craft.ts";

@@ -7,7 +7,7 @@ import { openCache, type CacheIndex } from "../../src/kits/cache.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
 import { preprocess } from "../../src/kits/preprocess.ts";
 import { readRun } from "../../src/kits/report/read.ts";
-import { loadRois } from "../../src/kits/roi.ts";
+import { loadRois } from "../../src/kits/roisFile.ts";
 import { loadFacts } from "../../src/kits/run.ts";
 import { loadSplit } from "../../src/kits/split.ts";
 import { craftCase, scratch } from "./craft.ts";

@@ -1,0 +1,137 @@
+// The cascade in memory: the labels of the cascade by files, probabilities and progress that fit, and nothing of Node.
+import { build } from "esbuild";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { close, init, OptionError } from "../../src/index.ts";
+import { openCache, type SliceCache } from "../../src/kits/cache.ts";
+import { openDataset } from "../../src/kits/datasets/open.ts";
+import { readImage, readLabels } from "../../src/kits/nifti.ts";
+import type { RunOptions } from "../../src/kits/options.ts";
+import { writePhantom } from "../../src/kits/phantom.ts";
+import { preprocess } from "../../src/kits/preprocess.ts";
+import { openSegmenter, segment, type CascadeWeights, type SegmentProgress } from "../../src/kits/segment.ts";
+import { predictByFiles, saveTinyWeights, tinyOptions } from "./tinyCascade.ts";
+
+let work: string;
+let fine: SliceCache;
+let coarse: SliceCache;
+
+beforeAll(async () => {
+  await init();
+  work = mkdtempSync(join(tmpdir(), "wgrad-segment-"));
+  await writePhantom(join(work, "data"), { cases: 2, slices: 7, size: 40 });
+  const slices = async (size: number) => {
+    await preprocess(await openDataset(join(work, "data")), join(work, `cache-${size}`), { size });
+    return openCache(join(work, `cache-${size}`));
+  };
+  [coarse, fine] = [await slices(16), await slices(32)];
+});
+afterAll(() => {
+  for (const cache of [coarse, fine]) cache.close();
+  close();
+  rmSync(work, { recursive: true, force: true });
+});
+
+const scanOf = (id: string) => readImage(join(work, "data", id, "imaging.nii.gz"));
+const values = (labels: Uint8Array) => [...new Set(labels)].sort();
+
+describe("labels are those that the run itself gives, file by file", () => {
+  const phantom = tinyOptions();
+  const variants: [string, Partial<RunOptions>][] = [
+    ["joined masks, whole lesions", { seed: 3 }],
+    ["the paper's reading", { seed: 3, coarseMasks: "regions", tumorRule: "voxels", keepLargest: 0 }],
+    ["no coarse network", { seed: 5, roi: { ...phantom.roi, from: "none" }, keepLargest: 0, tumorRule: "voxels" }],
+  ];
+  test.each(variants)("%s", async (name, change) => {
+    const options = tinyOptions(change);
+    const folder = join(work, name);
+    const weights = await saveTinyWeights(options, folder);
+    await predictByFiles(options, folder, fine, coarse);
+    const segmenter = await openSegmenter(options, weights);
+    const seen = new Set<number>();
+    for (const id of ["case_00000", "case_00001"]) {
+      const { labels, confidence } = await segmenter.segment(await scanOf(id));
+      const byFiles = await readLabels(join(folder, "predictions", `${id}.nii.gz`));
+      values(labels).forEach((label) => seen.add(label));
+      expect(Buffer.compare(labels, byFiles.data)).toBe(0);
+      for (const stage of ["kidney", "masses"] as const) {
+        const path = join(folder, "stages", stage, "confidence", `${id}.nii.gz`);
+        expect(Buffer.compare(confidence[stage]!, (await readLabels(path)).data)).toBe(0);
+      }
+    }
+    expect(seen.size, "random networks tell something apart").toBeGreaterThan(1);
+    segmenter.free();
+  });
+});
+
+describe("what else it says", () => {
+  let options: RunOptions;
+  let weights: CascadeWeights;
+  beforeAll(async () => {
+    options = tinyOptions({ seed: 3, coarseMasks: "regions", tumorRule: "voxels", keepLargest: 0 });
+    weights = await saveTinyWeights(options, join(work, "weights"));
+  });
+
+  test("the coarse network alone gives kidney and mass, as its stage does by files", async () => {
+    const scan = await scanOf("case_00000");
+    const found = await segment(scan, options, { coarse: weights.coarse }, { probabilities: true });
+    expect(found.classes).toEqual(["background", "kidney", "mass"]);
+    const byFiles = await readLabels(join(work, "the paper's reading/stages/coarse/case_00000.nii.gz"));
+    expect(Buffer.compare(found.labels, byFiles.data)).toBe(0);
+    expect(Object.keys(found.probabilities)).toEqual(["kidney", "masses"]);
+    await expect(openSegmenter(options, { kidney: weights.kidney })).rejects.toThrow(OptionError);
+  });
+
+  test("probabilities: from a half on they are the mask; with mirror images they are another scan's mirrored", async () => {
+    const scan = await scanOf("case_00000");
+    const [S, H, W] = scan.header.shape;
+    const mirrored = { ...scan, data: scan.data.map((_, i) => scan.data[i - (i % W) + (W - 1 - (i % W))]) };
+    const whole = { ...options, roi: { ...options.roi, from: "none" as const } };
+    const plain = await segment(scan, whole, weights, { probabilities: true });
+    for (let i = 0; i < S * H * W; i++) expect(plain.labels[i] >= 2).toBe(plain.probabilities.masses![i] >= 128);
+    const meanOf = async (of: typeof scan) =>
+      (await segment(of, whole, weights, { probabilities: true, tta: true })).probabilities.kidney!;
+    const [a, b] = [await meanOf(scan), await meanOf(mirrored)];
+    let off = 0;
+    let moved = 0;
+    for (let i = 0; i < a.length; i++) {
+      off = Math.max(off, Math.abs(a[i] - b[i - (i % W) + (W - 1 - (i % W))]));
+      moved = Math.max(moved, Math.abs(a[i] - plain.probabilities.kidney![i]));
+    }
+    expect(off).toBeLessThanOrEqual(1);
+    expect(moved).toBeGreaterThan(1);
+  });
+
+  test("progress counts every slice of every network, and the signal ends it", async () => {
+    const scan = await scanOf("case_00000");
+    const told: SegmentProgress[] = [];
+    await segment(scan, options, weights, { onProgress: (at) => told.push(at) });
+    const stages = [...new Set(told.map(({ stage }) => stage))];
+    expect(stages).toEqual(["slices", "coarse", "kidney", "masses", "tumor", "labels"]);
+    for (const name of stages) {
+      const { done, total } = told.findLast(({ stage }) => stage === name)!;
+      expect(done).toBe(total);
+    }
+    expect(told.findLast(({ stage }) => stage === "kidney")!.total).toBe(scan.header.shape[0]);
+    const ending = new AbortController();
+    const ended = segment(scan, options, weights, {
+      signal: ending.signal,
+      onProgress: ({ stage, done }) => stage === "kidney" && done > 0 && ending.abort(new Error("enough")),
+    });
+    await expect(ended).rejects.toThrow("enough");
+  });
+});
+
+test("neither the cascade nor reading NIfTI needs Node", async () => {
+  // Nothing is left out, so what cannot be found in a browser fails the build.
+  const source = (name: string) => new URL(`../../src/kits/${name}.ts`, import.meta.url).pathname;
+  const { outputFiles, metafile } = await build({
+    entryPoints: [source("segment"), source("nifti_bytes"), source("trainedNetwork")],
+    ...{ bundle: true, platform: "browser", format: "esm", write: false, outdir: "unused", metafile: true },
+  });
+  for (const { text } of outputFiles!) expect(text).not.toMatch(/["']node:/);
+  const external = Object.values(metafile!.outputs).flatMap(({ imports }) => imports);
+  expect(external).toEqual([]);
+});
