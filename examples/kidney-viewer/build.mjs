@@ -18,13 +18,13 @@ export async function buildPage(folder, run = join(here, "model")) {
     minify: true,
     format: "esm",
     target: "es2022",
-    external: ["./node*.ts", "node:*"], // only Node loads these: src/gpu/adapter.ts and its like ask first
     logLevel: "warning",
   });
 }
 
 function copyModel(run, folder) {
-  if (!existsSync(join(run, "run.json"))) throw new Error(`${run}: must be the folder of a trained run, found no run.json`);
+  if (!existsSync(join(run, "run.json")))
+    throw new Error(`${run}: must be the folder of a trained run, found no run.json`);
   mkdirSync(folder, { recursive: true });
   cpSync(join(run, "run.json"), join(folder, "run.json"));
   for (const file of STAGES.map((stage) => join("checkpoints", stage, "best.safetensors")))

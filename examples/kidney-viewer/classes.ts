@@ -1,7 +1,8 @@
-// What a label map can hold, as in KiTS: label 1 and up, with its colour (the same as in style.css).
+// Colours of what a label map can hold, by name.
 
-export const classes = [
-  { name: "kidney", rgb: [76, 201, 160] },
-  { name: "tumor", rgb: [255, 107, 94] },
-  { name: "cyst", rgb: [98, 168, 255] },
-] as const;
+export const colourOf: Readonly<Record<string, readonly [red: number, green: number, blue: number]>> = {
+  kidney: [76, 201, 160],
+  tumor: [255, 107, 94],
+  cyst: [98, 168, 255],
+  mass: [255, 107, 94], // what the coarse network alone does not tell apart
+};

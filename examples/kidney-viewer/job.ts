@@ -12,7 +12,8 @@ export class Job {
     if (this.worker) return this.worker;
     const worker = new Worker("worker.js", { type: "module" });
     worker.onmessage = ({ data }: MessageEvent<Answer>) => this.take(data);
-    worker.onerror = (event) => this.take({ kind: "error", name: "Error", message: event.message ?? "the worker did not start" });
+    worker.onerror = (event) =>
+      this.take({ kind: "error", name: "Error", message: event.message ?? "the worker did not start" });
     return (this.worker = worker);
   }
 

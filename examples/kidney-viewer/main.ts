@@ -1,5 +1,5 @@
 // The page: what its controls do, and what it says while the worker segments.
-import { classes } from "./classes.ts";
+import { colourOf } from "./classes.ts";
 import { Job } from "./job.ts";
 import { NO_WEBGPU, explain, type ModelFacts, type Result } from "./messages.ts";
 import { sampleScan } from "./sample.ts";
@@ -19,7 +19,7 @@ start();
 
 function start(): void {
   for (const name of Object.keys(windows)) find("window").append(new Option(name));
-  fillLegend(null);
+  fillLegend(["background", "kidney", "tumor", "cyst"], null);
   takeFiles();
   controlView();
   find("cancel").addEventListener("click", cancel);
@@ -27,7 +27,7 @@ function start(): void {
   job.onAnswer = (answer) => {
     if (answer.kind === "ready") tellGpu(answer.adapter, answer.software);
     else if (answer.kind === "model") tellModel(answer.facts);
-    else if (answer.kind === "progress") tellProgress(answer.stage, answer.done / Math.max(1, answer.total));
+    else if (answer.kind === "progress") tellProgress(answer.stage, answer.done, answer.total);
     else if (answer.kind === "error") fail(answer.name, answer.message);
   };
   if (navigator.gpu) job.start();
@@ -61,8 +61,12 @@ function controlView(): void {
     Object.assign(input("slice"), { max: String(slices), value: String(slice + 1), disabled: false });
     say("slice-text", `${slice + 1} / ${slices}`);
   };
-  input("slice").addEventListener("input", (event) => viewer.setSlice((event.target as HTMLInputElement).valueAsNumber - 1));
-  input("opacity").addEventListener("input", (event) => viewer.setOpacity((event.target as HTMLInputElement).valueAsNumber));
+  input("slice").addEventListener("input", (event) =>
+    viewer.setSlice((event.target as HTMLInputElement).valueAsNumber - 1),
+  );
+  input("opacity").addEventListener("input", (event) =>
+    viewer.setOpacity((event.target as HTMLInputElement).valueAsNumber),
+  );
   find("layout").addEventListener("change", () => viewer.setLayout(input("layout").value as Layout));
   find("window").addEventListener("change", () => viewer.setWindow(windows[input("window").value]));
 }
@@ -73,14 +77,14 @@ async function openScan(scan: File | Promise<File>): Promise<void> {
     const file = await scan;
     const bytes = await file.arrayBuffer();
     show("message", false);
-    await viewer.showScan(bytes, file.name, windows[input("window").value]).catch((error: Error) => {
+    await viewer.showScan(bytes, windows[input("window").value]).catch((error: Error) => {
       throw Object.assign(new Error(`${file.name}: ${error.message ?? error}`), { name: "DataError" });
     });
     show("welcome", false);
     say("scan", file.name);
     forget();
     if (!navigator.gpu) return lacksWebGpu();
-    tellProgress("opening the GPU", 0);
+    tellProgress("opening the GPU", 0, 1);
     show("working", true);
     const result = await job.segment({ bytes, name: file.name });
     if (result) await tellResult(result, file.name);
@@ -99,29 +103,33 @@ function cancel(): void {
 function forget(): void {
   labels = null;
   (find("download") as HTMLButtonElement).disabled = true;
-  fillLegend(null);
+  fillLegend(["background", "kidney", "tumor", "cyst"], null);
   say("timing", "");
 }
 
 async function tellResult(result: Result, name: string): Promise<void> {
   show("working", false);
   labels = { bytes: result.labels, name: name.replace(/(\.nii)?(\.gz)?$/, "_labels.nii.gz") };
-  await viewer.showLabels(result.labels, result.centre);
-  fillLegend(result.millilitres);
+  await viewer.showLabels(result.labels, result.classes, result.centre);
+  fillLegend(result.classes, result.millilitres);
   (find("download") as HTMLButtonElement).disabled = false;
-  const nothing = result.millilitres.some((v) => v > 0) ? "" : "no kidney found; ";
+  const nothing = result.centre ? "" : "no kidney found; ";
   say("timing", `${nothing}${result.seconds.toFixed(1)} s for the whole scan`);
 }
 
-function fillLegend(millilitres: readonly number[] | null): void {
-  const rows = classes.map(({ name }, k) => {
+function fillLegend(names: readonly string[], millilitres: readonly number[] | null): void {
+  const rows = names.map((name, label) => {
     const row = document.createElement("tr");
-    const swatch = Object.assign(document.createElement("span"), { className: `swatch ${name}` });
+    const swatch = document.createElement("span");
+    swatch.className = "swatch";
+    swatch.style.background = `rgb(${colourOf[name]})`;
     row.insertCell().append(swatch, name);
-    row.insertCell().append(millilitres ? `${millilitres[k].toFixed(1)} ml` : "–");
+    row.insertCell().append(millilitres ? `${millilitres[label].toFixed(1)} ml` : "–");
     return row;
   });
-  find("legend").querySelector("tbody")!.replaceChildren(...rows);
+  find("legend")
+    .querySelector("tbody")!
+    .replaceChildren(...rows.slice(1)); // without the background
 }
 
 function tellGpu(adapter: string, software: boolean): void {
@@ -134,9 +142,12 @@ function tellModel({ preset, note, bytes }: ModelFacts): void {
   say("model", `${note} Preset ${preset}, ${(bytes / 2 ** 20).toFixed(1)} MB of weights.`);
 }
 
-function tellProgress(stage: string, part: number): void {
-  say("working-text", stage);
-  find<HTMLProgressElement>("progress").value = part;
+/** Until the first slices of a network are done, its shaders are compiled: nobody knows for how long. */
+function tellProgress(stage: string, done: number, total: number): void {
+  say("working-text", total > 1 ? `${stage}: ${done} of ${total} slices` : stage);
+  const bar = find<HTMLProgressElement>("progress");
+  if (done === 0 && total > 0) bar.removeAttribute("value");
+  else bar.value = done / Math.max(1, total);
 }
 
 function lacksWebGpu(): void {

@@ -10,7 +10,8 @@ export interface Request {
 export interface Result {
   /** The label map as the bytes of a gzipped NIfTI file, on the scan's own grid. */
   readonly labels: ArrayBuffer;
-  /** Of kidney, tumor and cyst. */
+  /** By label, background first. */
+  readonly classes: readonly string[];
   readonly millilitres: readonly number[];
   /** Where the middle of what is marked lies, in mm of the scan's coordinates; null where nothing is. */
   readonly centre: readonly number[] | null;
@@ -52,7 +53,10 @@ const advice: Readonly<Record<string, readonly [title: string, text: string]>> =
     "The GPU went away",
     "Its driver was restarted, or the system took it back. The scan is still here: open it again to go on.",
   ],
-  DataError: ["This file cannot be used", "It must be one CT volume in NIfTI format (.nii or .nii.gz), in Hounsfield units."],
+  DataError: [
+    "This file cannot be used",
+    "It must be one CT volume in NIfTI format (.nii or .nii.gz), in Hounsfield units.",
+  ],
 };
 
 /** What to say of an error. */

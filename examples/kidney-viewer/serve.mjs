@@ -8,11 +8,16 @@ import { buildPage } from "./build.mjs";
 
 const port = (text) => {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 0 || value > 65535) throw new InvalidArgumentError("must be from 0 to 65535.");
+  if (!Number.isInteger(value) || value < 0 || value > 65535)
+    throw new InvalidArgumentError("must be from 0 to 65535.");
   return value;
 };
 
-const { run, port: wanted, build } = new Command("demo:web")
+const {
+  run,
+  port: wanted,
+  build,
+} = new Command("demo:web")
   .description("Serves a page that segments kidneys in CT on your GPU, in the browser.")
   .option("--run <folder>", "the networks of this run of train:kits; default: the small ones that come with the page")
   .option("--port <n>", "port on 127.0.0.1; default: 8000, or the next that is free", port)

@@ -1,6 +1,6 @@
 // The scan and its label map in NiiVue.
 import { NVImage, Niivue, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
-import { classes } from "./classes.ts";
+import { colourOf } from "./classes.ts";
 
 /** Grey levels in HU, by name: from black to white. */
 export const windows: Readonly<Record<string, readonly [low: number, high: number]>> = {
@@ -31,35 +31,40 @@ export class Viewer {
   constructor(canvas: HTMLCanvasElement) {
     this.nv = new Niivue({
       backColor: [0, 0, 0, 1],
-      crosshairColor: [0.3, 0.79, 0.63, 0.6],
-      crosshairWidth: 0.6,
-      crosshairWidthUnit: "percent",
+      crosshairColor: [0.3, 0.79, 0.63, 0.5],
+      crosshairWidthUnit: "mm",
+      crosshairWidth: 0.7,
+      crosshairGap: 14,
       dragAndDropEnabled: false,
+      fontColor: [0.58, 0.64, 0.69, 1],
+      heroImageFraction: 0.62,
+      heroSliceType: SLICE_TYPE.AXIAL,
       isColorbar: false,
-      logLevel: "error",
+      isRadiologicalConvention: true,
       loadingText: "",
+      logLevel: "error",
       multiplanarShowRender: SHOW_RENDER.NEVER,
       sliceType: SLICE_TYPE.MULTIPLANAR,
-      tileMargin: 4,
+      tileMargin: 6,
     });
     this.nv.onLocationChange = () => this.tellSlice();
     this.ready = this.nv.attachToCanvas(canvas);
   }
 
   /** Shows a scan (the bytes of a NIfTI file) in place of what was there. Throws what NiiVue throws for other files. */
-  async showScan(bytes: ArrayBuffer, name: string, [low, high]: readonly [number, number]): Promise<void> {
+  async showScan(bytes: ArrayBuffer, window: readonly [low: number, high: number]): Promise<void> {
     await this.ready;
-    const scan = await this.image(bytes, name);
+    const scan = await this.image(bytes);
     this.clear();
     this.nv.addVolume(scan);
-    this.setWindow([low, high]);
+    this.setWindow(window);
     this.tellSlice();
   }
 
-  /** Shows a label map (the bytes of a NIfTI file) over the scan and moves to the middle of what it marks. */
-  async showLabels(bytes: ArrayBuffer, centre: readonly number[] | null): Promise<void> {
-    const labels = await this.image(bytes, "labels.nii");
-    labels.setColormapLabel(colours());
+  /** Shows a label map (the bytes of a NIfTI file) over the scan and moves to `centre`, in mm. */
+  async showLabels(bytes: ArrayBuffer, names: readonly string[], centre: readonly number[] | null): Promise<void> {
+    const labels = await this.image(bytes);
+    labels.setColormapLabel(colours(names));
     labels.opacity = this.opacity;
     this.hideLabels();
     this.nv.addVolume(labels);
@@ -109,17 +114,19 @@ export class Viewer {
     if (slices) this.onSlice(Math.round(this.nv.frac2vox(this.nv.scene.crosshairPos)[2]), slices);
   }
 
-  private async image(bytes: ArrayBuffer, name: string): Promise<NVImage> {
+  /** NiiVue asks a file's name what it is; here it can only be NIfTI, gzipped or not. */
+  private image(bytes: ArrayBuffer): Promise<NVImage> {
+    const [first, second] = new Uint8Array(bytes);
+    const name = first === 0x1f && second === 0x8b ? "volume.nii.gz" : "volume.nii";
     return NVImage.loadFromFile({ file: new File([bytes], name), name });
   }
 }
 
-/** NiiVue's table of the classes' colours; background is clear. */
-function colours() {
-  const all = [{ name: "background", rgb: [0, 0, 0] }, ...classes];
-  const channel = (c: number) => all.map(({ rgb }) => rgb[c]);
+/** NiiVue's table of the classes' colours, by label; background is clear. */
+function colours(names: readonly string[]) {
+  const channel = (c: number) => names.map((name) => (colourOf[name] ?? [0, 0, 0])[c]);
   return {
-    ...{ R: channel(0), G: channel(1), B: channel(2), A: all.map((_, label) => (label === 0 ? 0 : 255)) },
-    ...{ I: all.map((_, label) => label), labels: all.map(({ name }) => name) },
+    ...{ R: channel(0), G: channel(1), B: channel(2), A: names.map((_, label) => (label === 0 ? 0 : 255)) },
+    ...{ I: names.map((_, label) => label), labels: [...names] },
   };
 }

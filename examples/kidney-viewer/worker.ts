@@ -23,7 +23,11 @@ self.onmessage = ({ data }: MessageEvent<Request>) => void answer(data).catch(te
 
 async function start(): Promise<Segmenter> {
   const { name, vendor, software } = await init();
-  tell({ kind: "ready", adapter: [vendor, name].filter((part, i, all) => part && all.indexOf(part) === i).join(" "), software });
+  tell({
+    kind: "ready",
+    adapter: [vendor, name].filter((part, i, all) => part && all.indexOf(part) === i).join(" "),
+    software,
+  });
   const model = await fetchModel(new URL("model/", self.location.href));
   tell({ kind: "model", facts: model.facts });
   return openSegmenter(model.options, model.weights);
@@ -33,12 +37,12 @@ async function answer({ bytes, name }: Request): Promise<void> {
   const segmenter = await ready;
   const started = performance.now();
   const scan = await parseImage(new Uint8Array(bytes), name);
-  const { labels } = await segmenter.segment(scan, {
+  const { labels, classes } = await segmenter.segment(scan, {
     onProgress: ({ stage, done, total }) => tell({ kind: "progress", stage: stages[stage], done, total }),
   });
   const seconds = (performance.now() - started) / 1000;
   const file = await (await encodeNifti(labels, scan.header, { like: scan.header.raw })).arrayBuffer();
-  const result: Result = { labels: file, ...measure(labels, scan.header), seconds };
+  const result: Result = { labels: file, classes, ...measure(labels, classes, scan.header), seconds };
   tell({ kind: "result", result }, [file]);
 }
 

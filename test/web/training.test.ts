@@ -17,7 +17,6 @@ beforeAll(async () => {
       contents: `import { trainingSteps } from "./trainingSteps.ts"; globalThis.trainingSteps = trainingSteps;`,
       resolveDir: import.meta.dirname,
     },
-    external: ["./node*.ts", "node:*"],
     ...{ bundle: true, format: "esm", target: "es2022", outfile: join(folder, "page.js") },
   });
   writeFileSync(join(folder, "index.html"), `<!doctype html><script type="module" src="page.js"></script>`);
