@@ -144,7 +144,7 @@ function tellModel({ preset, note, bytes }: ModelFacts): void {
 
 /** Until the first slices of a network are done, its shaders are compiled: nobody knows for how long. */
 function tellProgress(stage: string, done: number, total: number): void {
-  say("working-text", total > 1 ? `${stage}: ${done} of ${total} slices` : stage);
+  say("working-text", total > 1 ? `${stage}: ${done} / ${total}` : stage);
   const bar = find<HTMLProgressElement>("progress");
   if (done === 0 && total > 0) bar.removeAttribute("value");
   else bar.value = done / Math.max(1, total);

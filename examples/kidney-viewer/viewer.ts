@@ -1,24 +1,26 @@
 // The scan and its label map in NiiVue.
-import { NVImage, Niivue, SHOW_RENDER, SLICE_TYPE } from "@niivue/niivue";
+import { NVImage, Niivue, SLICE_TYPE } from "@niivue/niivue";
 import { colourOf } from "./classes.ts";
 
 /** Grey levels in HU, by name: from black to white. */
 export const windows: Readonly<Record<string, readonly [low: number, high: number]>> = {
-  "abdomen (40 ± 200 HU)": [-160, 240],
-  "the model's own (140 ± 270 HU)": [-130, 410],
-  "kidney with contrast (150 ± 250 HU)": [-100, 400],
-  "bone (400 ± 900 HU)": [-500, 1300],
-  "lung (-600 ± 750 HU)": [-1350, 150],
+  "abdomen: 40 ± 200 HU": [-160, 240],
+  "model: 140 ± 270 HU": [-130, 410],
+  "contrast: 150 ± 250 HU": [-100, 400],
+  "bone: 400 ± 900 HU": [-500, 1300],
+  "lung: -600 ± 750 HU": [-1350, 150],
 };
 
-const layouts = {
-  multiplanar: SLICE_TYPE.MULTIPLANAR,
-  axial: SLICE_TYPE.AXIAL,
-  coronal: SLICE_TYPE.CORONAL,
-  sagittal: SLICE_TYPE.SAGITTAL,
-};
+const planes = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
 
-export type Layout = keyof typeof layouts;
+/** One plane, or the axial one with the others beside it. */
+export type Layout = keyof typeof planes | "all";
+
+/** Where the planes lie: left, top, width and height as shares of the canvas. */
+type Places = Readonly<Record<keyof typeof planes, [number, number, number, number]>>;
+
+const wide: Places = { axial: [0, 0, 0.64, 1], coronal: [0.64, 0, 0.36, 0.5], sagittal: [0.64, 0.5, 0.36, 0.5] };
+const tall: Places = { axial: [0, 0, 1, 0.68], coronal: [0, 0.68, 0.5, 0.32], sagittal: [0.5, 0.68, 0.5, 0.32] };
 
 /** A NiiVue canvas that shows one scan, and one label map over it. */
 export class Viewer {
@@ -26,6 +28,8 @@ export class Viewer {
   onSlice: (slice: number, slices: number) => void = () => {};
   private readonly nv: Niivue;
   private readonly ready: Promise<unknown>;
+  private readonly canvas: HTMLCanvasElement;
+  private layout: Layout = "all";
   private opacity = 0.5;
 
   constructor(canvas: HTMLCanvasElement) {
@@ -37,18 +41,19 @@ export class Viewer {
       crosshairGap: 14,
       dragAndDropEnabled: false,
       fontColor: [0.58, 0.64, 0.69, 1],
-      heroImageFraction: 0.62,
-      heroSliceType: SLICE_TYPE.AXIAL,
       isColorbar: false,
       isRadiologicalConvention: true,
       loadingText: "",
       logLevel: "error",
-      multiplanarShowRender: SHOW_RENDER.NEVER,
-      sliceType: SLICE_TYPE.MULTIPLANAR,
       tileMargin: 6,
     });
     this.nv.onLocationChange = () => this.tellSlice();
-    this.ready = this.nv.attachToCanvas(canvas);
+    this.canvas = canvas;
+    this.ready = this.nv.attachToCanvas(canvas).then(() => this.setLayout(this.layout));
+    let before = this.isWide();
+    new ResizeObserver(() => {
+      if (before !== (before = this.isWide())) this.setLayout(this.layout);
+    }).observe(canvas);
   }
 
   /** Shows a scan (the bytes of a NIfTI file) in place of what was there. Throws what NiiVue throws for other files. */
@@ -92,7 +97,11 @@ export class Viewer {
   }
 
   setLayout(layout: Layout): void {
-    this.nv.setSliceType(layouts[layout]);
+    this.layout = layout;
+    this.nv.clearCustomLayout();
+    if (layout !== "all") return void this.nv.setSliceType(planes[layout]);
+    const places = Object.entries(this.isWide() ? wide : tall) as [keyof Places, Places["axial"]][];
+    this.nv.setCustomLayout(places.map(([plane, position]) => ({ sliceType: planes[plane], position })));
   }
 
   /** Moves to an axial slice, from 0 at the feet. */
@@ -103,6 +112,10 @@ export class Viewer {
     scene.crosshairPos = this.nv.vox2frac(voxel);
     this.nv.drawScene();
     this.tellSlice();
+  }
+
+  private isWide(): boolean {
+    return this.canvas.clientWidth > 1.1 * this.canvas.clientHeight;
   }
 
   private clear(): void {
