@@ -12,6 +12,7 @@ const entryPoints = {
   kits: "src/kits/index.ts",
   translator: "src/gpu/translator.ts",
   "train-kits": "src/kits/main.ts",
+  "predict-kits": "src/kits/predictMain.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
   bench: "bench/main.ts",
   "bench-models": "bench/models.ts",

@@ -3,12 +3,13 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DataError, DeviceLostError } from "../errors.ts";
+import { DataError } from "../errors.ts";
 import { loadStateDict, stateDict } from "../nn/index.ts";
 import { sameShape } from "../shape.ts";
 import type { SliceCache } from "./cache.ts";
 import { loadCheckpoint } from "./checkpointFile.ts";
 import { composeCase, joinMask, joinsCoarse, predictedRois, roisFor, stageBefore } from "./cascadeRules.ts";
+import { outlivingLosses } from "./deviceLoss.ts";
 import { fineNetwork } from "./fineNetwork.ts";
 import { coarseNetwork, type ClassFrequencies, type Network } from "./network.ts";
 import { advisingOnMemory } from "./memoryAdvice.ts";
@@ -22,7 +23,7 @@ import { saveRois } from "./roisFile.ts";
 import { roiSlices, slicesOf, targetSlices, wholeSlices, type RoisByCase, type SliceSource } from "./sample.ts";
 import type { Split } from "./split.ts";
 import { coarseStage, fineStages, stageNames, type FineStage, type StageName } from "./stages.ts";
-import { hasTrainingStates } from "./trainingState.ts";
+import { isTrained } from "./trainingState.ts";
 import { classFrequencies, loadNetwork, train, type TrainJob, type TrainResult } from "./train.ts";
 
 /** A run as its stages see it. */
@@ -72,28 +73,6 @@ const advised = <T>({ options }: Cascade, stage: StageName, work: () => Promise<
 
 const resumed = (run: Cascade, again: boolean): Cascade => (again ? { ...run, resume: true } : run);
 
-/** Losses of the GPU in one stage after which the run ends. */
-const MAX_LOSSES = 3;
-
-/**
- * Does a stage's work. Where the GPU is lost, opens it anew and lets the work go on `again` from its last training state;
- * where its memory is too small, that would not help.
- */
-export async function outlivingLosses<T>(
-  { say, reopen }: Pick<Cascade, "say" | "reopen">,
-  work: (again: boolean) => Promise<T>,
-): Promise<T> {
-  for (let losses = 0; ; losses++) {
-    try {
-      return await work(losses > 0);
-    } catch (error) {
-      if (!(error instanceof DeviceLostError) || losses === MAX_LOSSES) throw error;
-      say(`warning: ${error.message}. Opening it again (${losses + 1} of at most ${MAX_LOSSES} times)`);
-      await reopen();
-    }
-  }
-}
-
 /** Networks that are neither asked for nor in the run folder. */
 function untrained(run: Cascade): StageName[] {
   const { options, folder, stages, trained } = run;
@@ -109,12 +88,6 @@ function untrained(run: Cascade): StageName[] {
   return needed.filter(
     (name) => left.includes(name) || (stageBefore(name, options) && left.includes(stageBefore(name, options)!)),
   );
-}
-
-/** Weights are there, and no training state: training ended. */
-function isTrained(folder: string, stage: StageName): boolean {
-  const checkpoints = join(folder, "checkpoints", stage);
-  return existsSync(join(checkpoints, "best.safetensors")) && !hasTrainingStates(checkpoints);
 }
 
 /** Where a stage keeps its predictions and regions. */

@@ -2,10 +2,12 @@
 // metadata among the metadata.
 
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { DataError } from "../errors.ts";
 import { decodeSafetensors, encodeSafetensors, type Checkpoint, type StateDict } from "../nn/index.ts";
 import { writeFileAtomic } from "./atomic.ts";
+import type { NetworkWeights } from "./trainedNetwork.ts";
 
 /** Writes a file that appears whole or not at all. Throws DataError naming it and `what` it is where it cannot be written. */
 export async function saveCheckpoint(
@@ -32,6 +34,14 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   if (expected !== checksum(tensors, rest))
     throw new DataError(`${path}: the checksum does not fit; the file is damaged`);
   return { tensors, metadata: rest };
+}
+
+/** A stage's best weights in a run folder, with `judged` those of its discriminators too. Throws as loadCheckpoint. */
+export async function loadWeights(folder: string, stage: string, judged: boolean): Promise<NetworkWeights> {
+  const best = join(folder, "checkpoints", stage, "best");
+  const { tensors: model } = await loadCheckpoint(`${best}.safetensors`);
+  if (!judged) return { model };
+  return { model, discriminators: (await loadCheckpoint(`${best}.discriminators.safetensors`)).tensors };
 }
 
 /** Over names, types, shapes, values and metadata. */

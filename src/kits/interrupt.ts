@@ -13,13 +13,13 @@ export const INTERRUPTED = 130;
 
 let asked = false;
 
-/** Listens to Ctrl-C (SIGINT) and to SIGTERM until the function returned is called. */
-export function watchInterrupts(say: (text: string) => void): () => void {
+/** Listens to Ctrl-C (SIGINT) and to SIGTERM until the function returned is called; `end` is where the run will end. */
+export function watchInterrupts(say: (text: string) => void, end = "after this step, with a checkpoint"): () => void {
   asked = false;
   const onSignal = () => {
     if (asked) process.exit(INTERRUPTED);
     asked = true;
-    say("interrupted: ending after this step, with a checkpoint; once more ends at once");
+    say(`interrupted: ending ${end}; once more ends at once`);
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   return () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal);

@@ -19,7 +19,7 @@ import { ensurePhantom } from "./phantom.ts";
 import { trainKits, goesOn, type RunRequest } from "./pipeline.ts";
 import { settlePrecision } from "./precision.ts";
 import { presetOptions, presets } from "./presets.ts";
-import type { ProgressMode } from "./progress.ts";
+import { progressMode, type ProgressMode } from "./progress.ts";
 import { freeFolder, loadFacts, type RunFacts } from "./run.ts";
 import { metricsFile } from "./runFiles.ts";
 import { parseStages } from "./stages.ts";
@@ -63,9 +63,9 @@ const stages = (text: string): StageName[] => {
 };
 
 const mode = (text: string): ProgressMode => {
-  if (!["auto", "bar", "lines", "silent"].includes(text))
-    throw new InvalidArgumentError("must be auto, bar, lines or silent.");
-  return text as ProgressMode;
+  const found = progressMode(text);
+  if (!found) throw new InvalidArgumentError("must be auto, bar, lines or silent.");
+  return found;
 };
 
 const onNonfinite = (text: string): OnNonfinite => {

@@ -31,8 +31,8 @@ export interface PanelOptions {
   panel?: number;
   /** Values shown as black and white; default [-130, 410] HU, the training window. Give [0, 255] for 8-bit slices. */
   window?: readonly [black: number, white: number];
-  /** What a panel shows: the whole slice, the body, or the surroundings of the labels. Default "labels". */
-  crop?: "none" | "body" | "labels";
+  /** What a panel shows: the whole slice, the body, the surroundings of the labels, or of a box. Default "labels". */
+  crop?: "none" | "body" | "labels" | Box;
   /** Opacity of the fill, 0 to 1; default 0.45. Borders are opaque. */
   opacity?: number;
 }
@@ -87,7 +87,8 @@ const BLACK: Rgb = [0, 0, 0];
 const WHITE: Rgb = [255, 255, 255];
 const ASPECT = 0.75; // height of a panel over its width
 
-type Box = readonly [y0: number, y1: number, x0: number, x1: number];
+/** Pixels [y0, y1) x [x0, x1). */
+export type Box = readonly [y0: number, y1: number, x0: number, x1: number];
 
 /**
  * Draws one slice as image | reference | prediction, and | confidence where the slice has it. The light outline in the
@@ -254,6 +255,7 @@ function cropBox(slice: OverlaySlice, { crop = "labels", window = [-130, 410] }:
   const { size, image, reference, prediction } = slice;
   const whole: Box = [0, size[0], 0, size[1]];
   if (crop === "none") return whole;
+  if (typeof crop === "object") return grow(crop, size, 0.2, 0.35);
   if (crop !== "body" && crop !== "labels") {
     throw new OptionError(
       `overlaySlice: crop must be none, body or labels, found ${String(crop)}; leave it out for labels`,

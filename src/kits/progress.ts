@@ -16,7 +16,13 @@ export interface Progress {
   stop(): void;
 }
 
-export type ProgressMode = "auto" | "bar" | "lines" | "silent";
+const MODES = ["auto", "bar", "lines", "silent"] as const;
+export type ProgressMode = (typeof MODES)[number];
+
+/** The mode of that name; undefined where there is none. */
+export function progressMode(name: string): ProgressMode | undefined {
+  return MODES.find((mode) => mode === name);
+}
 
 export interface ProgressOptions {
   /** What is going on: "train", "predict". */

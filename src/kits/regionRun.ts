@@ -3,7 +3,7 @@
 
 import { join } from "node:path";
 import type { SliceCache } from "./cache.ts";
-import { outlivingLosses } from "./cascade.ts";
+import { outlivingLosses } from "./deviceLoss.ts";
 import type { Metrics } from "./evaluate.ts";
 import { advisingOnMemory } from "./memoryAdvice.ts";
 import { regionNetwork } from "./network.ts";

@@ -9,7 +9,7 @@ import { loadStateDict, stateDict } from "../nn/index.ts";
 import { firstNonfinite } from "../nn/probe.ts";
 import type { ScaleTerms } from "./adversarialLog.ts";
 import { hostTensors, uploadSlices, type GpuSlices } from "./batch.ts";
-import { loadCheckpoint, saveCheckpoint } from "./checkpointFile.ts";
+import { loadWeights, saveCheckpoint } from "./checkpointFile.ts";
 import { countLabels, dice, type RegionCounts } from "./metrics.ts";
 import type { ClassFrequencies, Network } from "./network.ts";
 import { skipBatch, stopAt, type OnNonfinite } from "./nonfinite.ts";
@@ -317,10 +317,10 @@ async function saveCheckpoints(
 
 /** Loads a stage's best weights of a run folder. Throws DataError if they are missing or of another network. */
 export async function loadNetwork(network: Network, folder: string, stage: string): Promise<void> {
-  const best = join(folder, "checkpoints", stage, "best");
-  loadStateDict(network.model, (await loadCheckpoint(`${best}.safetensors`)).tensors);
-  if (network.discriminators.length > 0)
-    loadStateDict(network.discriminators, (await loadCheckpoint(`${best}.discriminators.safetensors`)).tensors);
+  const judged = network.discriminators.length > 0;
+  const { model, discriminators } = await loadWeights(folder, stage, judged);
+  loadStateDict(network.model, model);
+  if (discriminators) loadStateDict(network.discriminators, discriminators);
 }
 
 function describeEpoch(log: EpochLog): string {

@@ -70,8 +70,13 @@ export async function loadTrainingState(
   return null;
 }
 
-/** True while a training that has not ended keeps states there. */
-export function hasTrainingStates(folder: string): boolean {
+/** True where the weights of a stage are in the run folder, and no training state: its training ended. */
+export function isTrained(folder: string, stage: string): boolean {
+  const checkpoints = join(folder, "checkpoints", stage);
+  return existsSync(join(checkpoints, "best.safetensors")) && !hasTrainingStates(checkpoints);
+}
+
+function hasTrainingStates(folder: string): boolean {
   return existsSync(folder) && readdirSync(folder).some(isState);
 }
 
