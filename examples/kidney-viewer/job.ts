@@ -37,8 +37,9 @@ export class Job {
   private take(answer: Answer): void {
     if (answer.kind === "result") return this.done(answer.result);
     this.onAnswer(answer);
-    // A lost device, or one without memory, is not to be used again.
-    if (answer.kind === "error") this.stop();
+    if (answer.kind !== "error") return;
+    if (answer.name === "DataError") this.done(null);
+    else this.stop(); // a lost device, or one without memory, is not to be used again
   }
 
   private done(result: Result | null): void {

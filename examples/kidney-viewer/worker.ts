@@ -2,9 +2,10 @@
 import { init } from "../../src/index.ts";
 import { encodeNifti, parseImage } from "../../src/kits/nifti_bytes.ts";
 import { openSegmenter, type Segmenter, type SegmentProgress } from "../../src/kits/segment.ts";
+import { volumesMl } from "../../src/kits/volumes.ts";
 import { fetchModel } from "./model.ts";
 import type { Answer, Request, Result } from "./messages.ts";
-import { measure } from "./measure.ts";
+import { centreOf } from "./centre.ts";
 
 const stages: Readonly<Record<SegmentProgress["stage"], string>> = {
   slices: "reading the slices",
@@ -42,7 +43,8 @@ async function answer({ bytes, name }: Request): Promise<void> {
   });
   const seconds = (performance.now() - started) / 1000;
   const file = await (await encodeNifti(labels, scan.header, { like: scan.header.raw })).arrayBuffer();
-  const result: Result = { labels: file, classes, ...measure(labels, classes, scan.header), seconds };
+  const millilitres = volumesMl(labels, scan.header.spacing, classes.length);
+  const result: Result = { labels: file, classes, millilitres, centre: centreOf(labels, scan.header), seconds };
   tell({ kind: "result", result }, [file]);
 }
 
