@@ -64,7 +64,7 @@ function blobSource(blob: Blob, { gzip, path }: NiftiHeader): NiftiSource {
 
 /** Shows the bytes, uncompressed, to `take` until it returns false. */
 async function eachChunk(blob: Blob, gzip: boolean, name: string, take: (chunk: Uint8Array) => boolean): Promise<void> {
-  const stream: ReadableStream<Uint8Array> = blob.stream();
+  const stream: ReadableStream<Uint8Array<ArrayBuffer>> = blob.stream();
   const reader = (gzip ? stream.pipeThrough(new DecompressionStream("gzip")) : stream).getReader();
   for (;;) {
     const { done, value } = await reader.read().catch((error: Error) => {

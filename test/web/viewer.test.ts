@@ -1,0 +1,122 @@
+// The kidney viewer in a browser: a scan is opened, segmented and saved as a user would, and its labels are Node's.
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Page } from "puppeteer-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { buildPage } from "../../examples/kidney-viewer/build.mjs";
+import { close, init } from "../../src/index.ts";
+import { parseImage, parseLabels } from "../../src/kits/nifti_bytes.ts";
+import { writePhantom } from "../../src/kits/phantom.ts";
+import { segment } from "../../src/kits/segment.ts";
+import { saveTinyWeights, tinyOptions } from "../kits/tinyCascade.ts";
+import { openPage, serve, startChromium } from "./chromium.ts";
+
+const chromium = await startChromium();
+const work = mkdtempSync(join(tmpdir(), "wgrad-viewer-"));
+const [pageFolder, run, downloads] = ["page", "run", "downloads"].map((name) => join(work, name));
+const scan = join(work, "data/case_00000/imaging.nii.gz");
+const options = tinyOptions({ seed: 3, coarseMasks: "regions", tumorRule: "voxels", keepLargest: 0 });
+let weights: Awaited<ReturnType<typeof saveTinyWeights>>;
+
+beforeAll(async () => {
+  await init({ adapter: "swiftshader" });
+  await writePhantom(join(work, "data"), { cases: 1, slices: 7, size: 40 });
+  weights = await saveTinyWeights(options, run);
+  const trained = { coarse: {}, kidney: {}, masses: {}, tumor: {} };
+  writeFileSync(join(run, "run.json"), JSON.stringify({ preset: "tiny", options, data: { note: "Random." }, trained }));
+  await buildPage(pageFolder, run);
+});
+
+afterAll(async () => {
+  close();
+  await chromium?.close();
+  rmSync(work, { recursive: true });
+});
+
+const text = (page: Page, id: string) => page.$eval(`#${id}`, (element) => element.textContent);
+const messageShown = (page: Page) => page.evaluate(`!document.getElementById("message").hidden`);
+const message = (page: Page) => page.waitForFunction(`!document.getElementById("message").hidden`);
+
+type FileInput = { uploadFile(path: string): Promise<void> };
+
+async function open(page: Page, path: string): Promise<void> {
+  await ((await page.$("#file")) as FileInput).uploadFile(path);
+}
+
+/** Waits for a result or a message, then takes the label map as a user does. */
+async function downloadLabels(page: Page): Promise<string> {
+  await page.waitForFunction(`!document.getElementById("download").disabled`, { timeout: 200_000 });
+  const session = await page.createCDPSession();
+  await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: downloads });
+  await page.click("#download");
+  const path = join(downloads, "imaging_labels.nii.gz");
+  await expect.poll(() => existsSync(path), { timeout: 10_000 }).toBe(true);
+  return path;
+}
+
+test.skipIf(!chromium)(
+  "a scan is opened, segmented and saved: Node's labels, and no request to anyone else",
+  async () => {
+    const server = await serve(pageFolder);
+    const { page, errors, requests } = await openPage(chromium!, server.url);
+    await open(page, scan);
+    const saved = await parseLabels(readFileSync(await downloadLabels(page)), "saved");
+    const source = await parseImage(readFileSync(scan), "scan");
+    const { labels } = await segment(source, options, weights);
+    expect(saved.header.affine).toEqual(source.header.affine);
+    expect(new Set(labels).size, "random networks tell something apart").toBeGreaterThan(1);
+    expect(Buffer.compare(saved.data, labels)).toBe(0);
+
+    const millilitres = source.header.spacing.reduce((a, b) => a * b) / 1000;
+    const kidney = labels.filter((label) => label === 1).length * millilitres;
+    expect(await text(page, "legend")).toContain(`kidney${kidney.toFixed(1)} ml`);
+    expect(await text(page, "timing")).toMatch(/s for the whole scan/);
+    expect(await text(page, "gpu")).toMatch(/swiftshader/i);
+    expect(await text(page, "model")).toContain("Random.");
+    expect(await text(page, "slice-text")).toMatch(new RegExp(`/ ${source.header.shape[0]}$`));
+    await page.focus("#slice");
+    await page.keyboard.press("Home");
+    expect(await text(page, "slice-text")).toMatch(/^1 \//);
+    expect(await messageShown(page)).toBe(false);
+    expect(errors).toEqual([]);
+
+    // What is no scan is refused, and nothing is lost.
+    const wrong = join(work, "notes.nii.gz");
+    writeFileSync(wrong, "no scan at all");
+    await open(page, wrong);
+    await message(page);
+    expect(await text(page, "message-title")).toBe("This file cannot be used");
+    expect(await text(page, "scan")).toBe("imaging.nii.gz");
+    expect(await text(page, "legend")).toContain(`kidney${kidney.toFixed(1)} ml`);
+
+      const foreign = requests.filter((url) => !url.startsWith(server.url) && !/^(data|blob):/.test(url));
+    expect(foreign).toEqual([]);
+    const fetched = await page.evaluate(`fetch("https://example.org").then(() => "sent", () => "refused")`);
+    expect(fetched, "the page's policy").toBe("refused");
+    await server.close();
+  },
+);
+
+test.skipIf(!chromium)(
+  "without WebGPU the page says so, which browsers have it, and still shows the scan",
+  async () => {
+    const plain = await startChromium({ webgpu: false });
+    const server = await serve(pageFolder);
+    const { page } = await openPage(plain!, server.url); // it has navigator.gpu, but no adapter
+    for (const load of ["no adapter", "no navigator.gpu"]) {
+      if (load === "no navigator.gpu") {
+        await page.evaluateOnNewDocument(`delete Navigator.prototype.gpu`);
+        await page.reload();
+      }
+      await message(page);
+      expect(await text(page, "message-title"), load).toBe("This browser has no WebGPU");
+      expect(await text(page, "message-text"), load).toMatch(/Chrome.*Safari.*Firefox/);
+      await open(page, scan);
+      await page.waitForFunction(`/[0-9] \\/ [0-9]/.test(document.getElementById("slice-text").textContent)`);
+      await message(page);
+    }
+    await server.close();
+    await plain!.close();
+  },
+);
