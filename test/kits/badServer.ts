@@ -97,6 +97,13 @@ export const stall: Deed = (_, response, bytes) => {
   response.writeHead(200, { etag: etagOf(bytes), "content-length": bytes.length });
   response.write(bytes.subarray(0, 1000)); // and nothing more
 };
+/** Takes a second for all, and sends something all the time. */
+export const drip: Deed = (_, response, bytes) => {
+  response.writeHead(200, { "content-length": bytes.length });
+  const size = Math.ceil(bytes.length / 10);
+  for (let k = 0; k < 10; k++)
+    setTimeout(() => response[k < 9 ? "write" : "end"](bytes.subarray(k * size, (k + 1) * size)), 100 * (k + 1));
+};
 export const silent: Deed = () => undefined;
 export const corrupt: Deed = (request, response, bytes) => {
   const other = Buffer.from(bytes);

@@ -10,6 +10,7 @@ import { scratch } from "./craft.ts";
 import {
   blindRange,
   corrupt,
+  drip,
   ignoreRange,
   label,
   otherEtag,
@@ -128,6 +129,13 @@ describe("what is interrupted goes on", () => {
     );
   });
 
+  test("a slow server does not stall as long as it sends something", async () => {
+    web.deeds[IMAGE] = [drip];
+    await one({ stallSeconds: 0.5 });
+    expect(web.asked).toEqual([IMAGE]);
+    isWhole();
+  });
+
   test("a part of an earlier run is gone on with, in another process too", async () => {
     web.deeds[IMAGE] = [stall];
     expect((await one({ tries: 1 })).failures.length).toBe(1);
@@ -173,7 +181,9 @@ describe("what is interrupted goes on", () => {
       await one({ tries: 1 });
       web.files.set(IMAGE, volume(100 + runs));
       if (deed) web.deeds[IMAGE] = [deed];
-      expect(await one()).toMatchObject({ fetched: 1, failures: [] });
+      web.asked = [];
+      expect(await one()).toMatchObject({ fetched: 1, failures: [], bytes: web.files.get(IMAGE)!.length });
+      expect(web.asked).toEqual(deed ? [`${IMAGE} from 1000`, IMAGE] : [`${IMAGE} from 1000`]);
       isWhole();
       rmSync(image());
     }
