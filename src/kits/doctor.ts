@@ -45,7 +45,7 @@ export async function diagnose(root: string, { dataset, onCase = () => {} }: Doc
     id,
     file,
     problem: "is missing",
-    fix: file.startsWith("imaging") ? "download the images, which are apart from the labels" : "download it again",
+    fix: file.startsWith("imaging") ? "the images are apart from the labels: download:kits fetches them" : "download it again",
   }));
   for (const [i, files] of cases.entries()) {
     findings.push(...(await examine(files, spec)));

@@ -10,7 +10,7 @@ const command = new Command("doctor:kits")
   .description(
     "Reads every image and label of a KiTS tree and lists all problems with their fixes.\nExit code 0: none or only warnings; 1: errors.",
   )
-  .requiredOption("--data <folder>", "a KiTS19, KiTS21 or KiTS23 tree, or any folder in that layout")
+  .requiredOption("--data <folder>", "a KiTS19, KiTS21 or KiTS23 tree, any folder in that layout, or nnU-Net's raw one")
   .option("--dataset <name>", "kits19, kits21, kits23 or kits, where detection should not decide")
   .option("--json", "print the findings as JSON")
   .parse();

@@ -1,11 +1,15 @@
 #!/usr/bin/env node
 // npm run evaluate:kits: scores of a folder of predictions, whoever made them.
 
+import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { WgradError } from "../errors.ts";
+import { isNnunet } from "./datasets/nnunet.ts";
+import { listCases } from "./datasets/open.ts";
 import { evaluate, formatMetrics, type EvaluateOptions } from "./evaluate.ts";
 
-interface CommandOptions extends Omit<EvaluateOptions, "ids"> {
+interface CommandOptions extends Omit<EvaluateOptions, "ids" | "dataset"> {
+  dataset?: "kits" | "kits19";
   cases?: string[];
   json?: boolean;
 }
@@ -19,7 +23,9 @@ const command = new Command("evaluate:kits")
   .requiredOption("--predictions <folder>", "label files named by case: case_00000.nii.gz")
   .option("--out <folder>", "for metrics.json, evaluation.csv and evaluation_more.csv")
   .option("--cases <ids...>", "score exactly these; default every prediction")
-  .addOption(new Option("--dataset <name>", "kits19 has no cysts").choices(["kits", "kits19"]).default("kits"))
+  .addOption(
+    new Option("--dataset <name>", "kits19 has no cysts; default what the references are").choices(["kits", "kits19"]),
+  )
   .addOption(
     new Option("--empty <rule>", "how empty masks are scored").choices(["kits", "nnunet", "monai"]).default("kits"),
   )
@@ -29,9 +35,17 @@ const command = new Command("evaluate:kits")
   .addOption(new Option("--progress <mode>").choices(["auto", "bar", "lines", "silent"]).default("auto"))
   .parse();
 
+/** What the references are. Label files alone do not say: they count as of three labels. */
+async function datasetOf(reference: string): Promise<"kits" | "kits19"> {
+  const listed = listCases(reference, { labels: "optional" });
+  const { spec } = isNnunet(resolve(reference)) ? await listed : await listed.catch(() => ({ spec: null }));
+  return spec?.name === "kits19" ? "kits19" : "kits";
+}
+
 try {
-  const { cases, json, ...options } = command.opts<CommandOptions>();
-  const { metrics, warnings, files } = await evaluate({ ...options, ids: cases });
+  const { cases, json, dataset, ...options } = command.opts<CommandOptions>();
+  const known = dataset ?? (await datasetOf(options.reference));
+  const { metrics, warnings, files } = await evaluate({ ...options, dataset: known, ids: cases });
   for (const warning of warnings) console.error(`warning: ${warning}`);
   (json ? console.error : console.log)(formatMetrics(metrics));
   for (const file of files) console.error(`written: ${file}`);

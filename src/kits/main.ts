@@ -131,7 +131,10 @@ function commandLine(): Command {
     .description(
       "Trains the kidney cascade on CT in KiTS layout, predicts the test cases and scores them.\nWithout --data it runs on a built-in synthetic phantom.",
     )
-    .option("--data <folder>", "a KiTS19, KiTS21 or KiTS23 tree as downloaded, or any folder in that layout")
+    .option(
+      "--data <folder>",
+      "a KiTS19, KiTS21 or KiTS23 tree as downloaded, any folder in that layout, or nnU-Net's raw one",
+    )
     .option("--dataset <name>", "kits19, kits21, kits23 or kits, where detection should not decide")
     .option("--data-note <text>", "a sentence about the data for the report")
     .option("--out <folder>", "run folder; default runs/<preset>")

@@ -1,148 +1,59 @@
 // Downloads from a server on this machine that does to files whatever servers do: cuts, stalls, damages, changes, refuses them.
 import { spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { download, type DownloadOptions } from "../../src/kits/download/download.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
-import { kitsMatrix, niftiBytes, scratch } from "./craft.ts";
+import { scratch } from "./craft.ts";
+import {
+  blindRange,
+  corrupt,
+  drip,
+  ignoreRange,
+  label,
+  otherEtag,
+  rangesOnly,
+  sha,
+  silent,
+  stall,
+  stallBlind,
+  startWeb,
+  status,
+  truncate,
+  volume,
+  type Deed,
+} from "./badServer.ts";
 
 const command = new URL("../../dist/download-kits.js", import.meta.url).pathname;
 const folder = scratch();
-const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-
-/** What the server does with one request; the files' own bytes where it does nothing special. */
-type Deed = (request: IncomingMessage, response: ServerResponse, bytes: Buffer) => void;
-
-const files = new Map<string, Buffer>();
-/** What is done to the next requests for a path, one after another; "*" to all. */
-let deeds: Record<string, Deed[]> = {};
-/** "PATH", or "PATH from 1000" for a request with a range. */
-let asked: string[] = [];
-let server: Server;
-let base = "";
-
-/** Noise: gzip does not shrink it, so that files arrive in several pieces. */
-function volume(seed: number): Buffer {
-  let x = seed + 1;
-  const noise = Uint8Array.from({ length: 6 * 128 * 128 * 2 }, () => ((x = (x * 48271) % 0x7fffffff) >> 8) & 255);
-  const values = new Int16Array(noise.buffer);
-  return gzipSync(niftiBytes({ dims: [6, 128, 128], values, sform: kitsMatrix(3, 1, 1), pixdim: [3, 1, 1] }));
-}
-
-const label = () =>
-  gzipSync(
-    niftiBytes({
-      dims: [6, 128, 128],
-      values: new Uint8Array(6 * 128 * 128),
-      type: "uint8",
-      sform: kitsMatrix(3, 1, 1),
-      pixdim: [3, 1, 1],
-    }),
-  );
-
-const etagOf = (bytes: Uint8Array) => `"${sha(bytes).slice(0, 16)}"`;
-
-/** A good server: ranges, If-Range, 416. */
-const serve: Deed = (request, response, bytes) => {
-  const etag = etagOf(bytes);
-  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? NaN);
-  const same = request.headers["if-range"] === undefined || request.headers["if-range"] === etag;
-  if (Number.isNaN(from) || !same)
-    return void response.writeHead(200, { etag, "content-length": bytes.length }).end(bytes);
-  if (from >= bytes.length) return void response.writeHead(416, { "content-range": `bytes */${bytes.length}` }).end();
-  const range = `bytes ${from}-${bytes.length - 1}/${bytes.length}`;
-  response
-    .writeHead(206, { etag, "content-range": range, "content-length": bytes.length - from })
-    .end(bytes.subarray(from));
-};
-
-/** Sends half of what is asked for, then breaks off. */
-const truncate: Deed = (request, response, bytes) => {
-  const from = Number(/\d+/.exec(request.headers.range ?? "")?.[0] ?? 0);
-  const rest = bytes.subarray(from);
-  const head = {
-    etag: etagOf(bytes),
-    "content-length": rest.length,
-    ...(from > 0 ? { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}),
-  };
-  response.writeHead(from > 0 ? 206 : 200, head);
-  response.write(rest.subarray(0, rest.length >> 1), () => setTimeout(() => response.destroy(), 30));
-};
-const stall: Deed = (_, response, bytes) => {
-  response.writeHead(200, { etag: etagOf(bytes), "content-length": bytes.length });
-  response.write(bytes.subarray(0, 1000)); // and nothing more
-};
-const silent: Deed = () => undefined;
-const corrupt: Deed = (request, response, bytes) => {
-  const other = Buffer.from(bytes);
-  other[other.length >> 1] ^= 1;
-  serve(request, response, other);
-};
-const status =
-  (code: number, headers = {}): Deed =>
-  (_, response) =>
-    void response.writeHead(code, headers).end("no");
-const ignoreRange: Deed = (_, response, bytes) =>
-  void response.writeHead(200, { "content-length": bytes.length }).end(bytes);
-
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    const path = request.url!;
-    const from = /^bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1];
-    asked.push(from === undefined ? path : `${path} from ${from}`);
-    const bytes = files.get(path);
-    const deed = deeds[path]?.shift() ?? deeds["*"]?.[0];
-    if (deed) deed(request, response, bytes ?? Buffer.alloc(0));
-    else if (bytes) serve(request, response, bytes);
-    else status(404)(request, response, Buffer.alloc(0));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-});
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
+const web = startWeb();
 
 let out = "";
 let runs = 0;
 beforeEach(() => {
   out = join(folder, `tree-${runs++}`);
-  deeds = {};
-  asked = [];
-  files.clear();
-  files.set("/labels/kits23.json", Buffer.from("[]"));
+  web.deeds = {};
+  web.asked = [];
+  web.files.clear();
+  web.files.set("/labels/kits23.json", Buffer.from("[]"));
   for (let n = 0; n < 3; n++) {
-    files.set(`/images/case_0000${n}.nii.gz`, volume(n));
-    files.set(`/labels/case_0000${n}/segmentation.nii.gz`, label());
+    web.files.set(`/images/case_0000${n}.nii.gz`, volume(n));
+    web.files.set(`/labels/case_0000${n}/segmentation.nii.gz`, label());
   }
 });
 
-let lines: string[] = [];
-const get = (more: Partial<DownloadOptions> = {}) => {
-  lines = [];
-  return download({
-    ...{
-      out,
-      cases: "0-2",
-      baseUrl: `${base}/images`,
-      labelsUrl: `${base}/labels`,
-      jobs: 2,
-      waitSeconds: 0.01,
-      stallSeconds: 0.3,
-    },
-    ...{ progress: "silent" as const, say: (text: string) => lines.push(text), ...more },
+const get = (more: Partial<DownloadOptions> = {}) =>
+  download({
+    ...{ out, cases: "0-2", baseUrl: `${web.base}/images`, labelsUrl: `${web.base}/labels` },
+    ...{ jobs: 2, waitSeconds: 0.01, stallSeconds: 0.3, progress: "silent" as const, say: () => undefined },
+    ...more,
   });
-};
 const one = (more: Partial<DownloadOptions> = {}) => get({ cases: "0", only: "images", ...more });
 const IMAGE = "/images/case_00000.nii.gz";
 const image = () => join(out, "case_00000/imaging.nii.gz");
-const isWhole = () => expect(readFileSync(image()).equals(files.get(IMAGE)!)).toBe(true);
+const isWhole = () => expect(readFileSync(image()).equals(web.files.get(IMAGE)!)).toBe(true);
 const leftBehind = () => readdirSync(out, { recursive: true, encoding: "utf8" }).filter((name) => /\.part/.test(name));
 
 describe("a whole download", () => {
@@ -151,13 +62,13 @@ describe("a whole download", () => {
     const { spec, cases } = await openDataset(out);
     expect([spec.name, cases.length]).toEqual(["kits23", 3]);
     expect(readFileSync(join(out, "SHA256SUMS"), "utf8")).toContain(
-      `${sha(files.get(IMAGE)!)}  case_00000/imaging.nii.gz\n`,
+      `${sha(web.files.get(IMAGE)!)}  case_00000/imaging.nii.gz\n`,
     );
     expect(spawnSync("sha256sum", ["-c", "--quiet", "SHA256SUMS"], { cwd: out }).status).toBe(0);
     expect(leftBehind()).toEqual([]);
-    asked = [];
+    web.asked = [];
     expect(await get()).toMatchObject({ fetched: 0, present: 7 });
-    expect(asked).toEqual([]);
+    expect(web.asked).toEqual([]);
   });
 
   test("in a clone of the repository goes to its case folders and keeps the labels there", async () => {
@@ -175,19 +86,19 @@ describe("a whole download", () => {
     const bytes = readFileSync(third);
     bytes[bytes.length >> 1] ^= 1;
     writeFileSync(third, bytes);
-    asked = [];
+    web.asked = [];
     expect(await get()).toMatchObject({ fetched: 2, present: 5 });
-    expect(asked.sort()).toEqual([IMAGE, "/images/case_00001.nii.gz"]);
+    expect(web.asked.sort()).toEqual([IMAGE, "/images/case_00001.nii.gz"]);
     expect(await get({ verify: true })).toMatchObject({ fetched: 1, present: 6, failures: [] });
-    expect(readFileSync(third).equals(files.get("/images/case_00002.nii.gz")!)).toBe(true);
+    expect(readFileSync(third).equals(web.files.get("/images/case_00002.nii.gz")!)).toBe(true);
   });
 
   test("patterns name files in other ways, and redirects are followed to another folder", async () => {
-    files.set("/old/master_00000.nii.gz", volume(9));
-    deeds["/moved/master_00000.nii.gz"] = [status(302, { location: "../old/master_00000.nii.gz" })];
-    await one({ baseUrl: `${base}/moved/master_{number}.nii.gz` });
-    expect(readFileSync(image()).equals(files.get("/old/master_00000.nii.gz")!)).toBe(true);
-    deeds["*"] = [status(302, { location: IMAGE })];
+    web.files.set("/old/master_00000.nii.gz", volume(9));
+    web.deeds["/moved/master_00000.nii.gz"] = [status(302, { location: "../old/master_00000.nii.gz" })];
+    await one({ baseUrl: `${web.base}/moved/master_{number}.nii.gz` });
+    expect(readFileSync(image()).equals(web.files.get("/old/master_00000.nii.gz")!)).toBe(true);
+    web.deeds["*"] = [status(302, { location: IMAGE })];
     rmSync(out, { recursive: true });
     expect((await one()).failures[0]).toContain("leads to too many redirects");
   });
@@ -195,11 +106,11 @@ describe("a whole download", () => {
 
 describe("what is interrupted goes on", () => {
   test("a server that breaks off again and again: each request asks for the rest", async () => {
-    deeds[IMAGE] = [truncate, truncate, truncate, truncate, truncate, truncate, truncate];
+    web.deeds[IMAGE] = [truncate, truncate, truncate, truncate, truncate, truncate, truncate];
     expect(await one({ tries: 2 })).toMatchObject({ fetched: 1, failures: [] });
     isWhole();
-    const size = files.get(IMAGE)!.length;
-    expect(asked.slice(0, 3)).toEqual([
+    const size = web.files.get(IMAGE)!.length;
+    expect(web.asked.slice(0, 3)).toEqual([
       IMAGE,
       `${IMAGE} from ${size >> 1}`,
       `${IMAGE} from ${(size >> 1) + (Math.ceil(size / 2) >> 1)}`,
@@ -207,61 +118,99 @@ describe("what is interrupted goes on", () => {
   });
 
   test("a stall, before or within the answer, ends after the time that is given", async () => {
-    deeds[IMAGE] = [silent, stall];
+    web.deeds[IMAGE] = [silent, stall];
     await one();
     isWhole();
-    expect(asked).toEqual([IMAGE, IMAGE, `${IMAGE} from 1000`]);
-    deeds["*"] = [silent];
+    expect(web.asked).toEqual([IMAGE, IMAGE, `${IMAGE} from 1000`]);
+    web.deeds["*"] = [silent];
     rmSync(out, { recursive: true });
     expect((await one({ tries: 2 })).failures[0]).toBe(
-      `${image()}: ${base}${IMAGE} did not go on for 0.3 s; check the network and run again`,
+      `${image()}: ${web.base}${IMAGE} did not go on for 0.3 s; check the network and run again`,
     );
   });
 
+  test("a slow server does not stall as long as it sends something", async () => {
+    web.deeds[IMAGE] = [drip];
+    await one({ stallSeconds: 0.5 });
+    expect(web.asked).toEqual([IMAGE]);
+    isWhole();
+  });
+
   test("a part of an earlier run is gone on with, in another process too", async () => {
-    deeds[IMAGE] = [stall];
+    web.deeds[IMAGE] = [stall];
     expect((await one({ tries: 1 })).failures.length).toBe(1);
     expect(leftBehind().sort()).toEqual(["case_00000/imaging.nii.gz.part", "case_00000/imaging.nii.gz.part.json"]);
-    asked = [];
+    web.asked = [];
     await one();
-    expect(asked).toEqual([`${IMAGE} from 1000`]);
+    expect(web.asked).toEqual([`${IMAGE} from 1000`]);
     isWhole();
+  });
+
+  test("a part of which nothing is known, or of another address, is not gone on with", async () => {
+    web.deeds[IMAGE] = [stall];
+    await one({ tries: 1 });
+    writeFileSync(`${image()}.part.json`, '{"url":');
+    web.asked = [];
+    await one();
+    expect(web.asked).toEqual([IMAGE]);
+    isWhole();
+    rmSync(image());
+    web.deeds[IMAGE] = [stall];
+    await one({ tries: 1 });
+    web.files.set("/mirror/case_00000.nii.gz", web.files.get(IMAGE)!);
+    web.asked = [];
+    await one({ baseUrl: `${web.base}/mirror/` });
+    expect(web.asked).toEqual(["/mirror/case_00000.nii.gz"]);
+    isWhole();
+  });
+
+  test("a second download into the same folder is refused while the first is under way", async () => {
+    web.deeds[IMAGE] = [stall];
+    const first = one({ stallSeconds: 1 });
+    while (!existsSync(`${image()}.part`)) await new Promise((resolve) => setTimeout(resolve, 10));
+    const args = [command, "--out", out, "--cases", "0", "--base-url", web.base, "--labels-url", web.base];
+    const second = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect(second.stderr).toMatch(/download:kits: .* is in use by process/);
+    expect(second.status).toBe(1);
+    expect(await first).toMatchObject({ fetched: 1 });
   });
 
   test("a file that changed in between starts anew, whether or not the server knows If-Range", async () => {
     for (const deed of [undefined, rangesOnly]) {
-      deeds[IMAGE] = [stall];
+      web.deeds[IMAGE] = [stall];
       await one({ tries: 1 });
-      files.set(IMAGE, volume(100 + runs));
-      if (deed) deeds[IMAGE] = [deed];
-      expect(await one()).toMatchObject({ fetched: 1, failures: [] });
+      web.files.set(IMAGE, volume(100 + runs));
+      if (deed) web.deeds[IMAGE] = [deed];
+      web.asked = [];
+      expect(await one()).toMatchObject({ fetched: 1, failures: [], bytes: web.files.get(IMAGE)!.length });
+      expect(web.asked).toEqual(deed ? [`${IMAGE} from 1000`, IMAGE] : [`${IMAGE} from 1000`]);
       isWhole();
       rmSync(image());
     }
   });
 
   test("bytes of two files that no server tells apart do not count as one", async () => {
-    deeds[IMAGE] = [stallBlind];
+    web.deeds[IMAGE] = [stallBlind];
     await one({ tries: 1 });
     const other = volume(77);
-    files.set(IMAGE, other);
-    deeds[IMAGE] = [blindRange];
+    web.files.set(IMAGE, other);
+    web.deeds[IMAGE] = [blindRange];
     expect(await one()).toMatchObject({ fetched: 1, failures: [] });
     isWhole();
-    expect(asked.at(-1)).toBe(IMAGE); // from the start, after the mixture was found damaged
+    expect(web.asked.at(-1)).toBe(IMAGE); // from the start, after the mixture was found damaged
   });
 
   test("a server without ranges starts anew; a part longer than the file does, too; one as long as the file is whole", async () => {
-    deeds[IMAGE] = [stall];
+    web.deeds[IMAGE] = [stall];
     await one({ tries: 1 });
-    deeds[IMAGE] = [ignoreRange];
+    web.deeds[IMAGE] = [ignoreRange];
     await one();
     isWhole();
-    for (const length of [files.get(IMAGE)!.length, files.get(IMAGE)!.length + 5]) {
+    for (const length of [web.files.get(IMAGE)!.length, web.files.get(IMAGE)!.length + 5]) {
       rmSync(image());
-      const bytes = Buffer.concat([files.get(IMAGE)!, Buffer.alloc(5)]).subarray(0, length);
+      const bytes = Buffer.concat([web.files.get(IMAGE)!, Buffer.alloc(5)]).subarray(0, length);
       writeFileSync(`${image()}.part`, bytes);
-      const facts = { url: `${base}${IMAGE}`, etag: null, modified: null, size: null, sha256: null };
+      const facts = { url: `${web.base}${IMAGE}`, etag: null, modified: null, size: null, sha256: null };
       writeFileSync(`${image()}.part.json`, JSON.stringify(facts));
       expect(await one()).toMatchObject({ fetched: 1, failures: [] });
       isWhole();
@@ -269,24 +218,9 @@ describe("what is interrupted goes on", () => {
   });
 });
 
-/** Knows ranges, but not If-Range. */
-const rangesOnly: Deed = (request, response, bytes) => {
-  delete request.headers["if-range"];
-  serve(request, response, bytes);
-};
-/** Says nothing by which versions of a file could be told apart. */
-const stallBlind: Deed = (_, response, bytes) => {
-  response.writeHead(200, { "transfer-encoding": "chunked" });
-  response.write(bytes.subarray(0, 1000));
-};
-const blindRange: Deed = (request, response, bytes) => {
-  const from = Number(/\d+/.exec(request.headers.range ?? "")?.[0]);
-  response.writeHead(206, { "content-range": `bytes ${from}-${bytes.length - 1}/*` }).end(bytes.subarray(from));
-};
-
 describe("a failure is one message with file, address and fix, and the others go on", () => {
   const message = async (deed: Deed, more: Partial<DownloadOptions> = {}) => {
-    deeds = { [IMAGE]: Array.from({ length: 9 }, () => deed) };
+    web.deeds = { [IMAGE]: Array.from({ length: 9 }, () => deed) };
     const result = await get({ tries: 2, ...more });
     expect(result).toMatchObject({ fetched: 6 });
     expect(result.failures.length).toBe(1);
@@ -294,17 +228,17 @@ describe("a failure is one message with file, address and fix, and the others go
     rmSync(out, { recursive: true });
     return result.failures[0];
   };
-  const start = () => `${image()}: ${base}${IMAGE} `;
+  const start = () => `${image()}: ${web.base}${IMAGE} `;
 
   test("404, 403, 500, 429, a web page, packed bytes", async () => {
     expect(await message(status(404))).toBe(
       `${start()}is answered with 404 Not Found; it is not there: check --cases and the base URL`,
     );
-    expect(asked.filter((path) => path === IMAGE).length).toBe(1);
+    expect(web.asked.filter((path) => path === IMAGE).length).toBe(1);
     expect(await message(status(403))).toContain("403 Forbidden; the server wants a login");
-    asked = [];
+    web.asked = [];
     expect(await message(status(500))).toContain("500 Internal Server Error; run again later");
-    expect(asked.filter((path) => path === IMAGE).length).toBe(2);
+    expect(web.asked.filter((path) => path === IMAGE).length).toBe(2);
     expect(await message(status(429, { "retry-after": "0.01" }))).toContain("429 Too Many Requests; run again later");
     expect(await message(status(200, { "content-type": "text/html" }))).toContain(
       "is a web page there; open the address",
@@ -315,20 +249,20 @@ describe("a failure is one message with file, address and fix, and the others go
   });
 
   test("damaged, twice: it never gets its name, and nothing of it is kept", async () => {
-    deeds[IMAGE] = [corrupt];
+    web.deeds[IMAGE] = [corrupt];
     await one();
     isWhole(); // the second time it was well
     rmSync(out, { recursive: true });
     expect(await message(corrupt)).toMatch(
       /arrived damaged: (the (file|gzip data) is damaged|must have|.*checksum).*; the server's copy may be damaged/,
     );
-    deeds[IMAGE] = [corrupt, corrupt];
+    web.deeds[IMAGE] = [corrupt, corrupt];
     await one();
     expect(leftBehind()).toEqual([]);
   });
 
   test("a volume that is shorter than its header says, with sound gzip", async () => {
-    files.set(IMAGE, gzipSync(gunzipSync(volume(0)).subarray(0, 100_000)));
+    web.files.set(IMAGE, gzipSync(gunzipSync(volume(0)).subarray(0, 100_000)));
     const { failures } = await one();
     expect(failures[0]).toMatch(
       /arrived damaged: the header claims \[6,128,128\] int16 voxels \(196960 bytes\), found 100000 bytes/,
@@ -358,14 +292,14 @@ describe("checksums", () => {
   };
 
   test("given ones: a sound volume with another checksum is refused; a file that is here with another one is fetched again", async () => {
-    const right = sums(`# images\n${sha(files.get(IMAGE)!)} *./dataset/case_00000/imaging.nii.gz\n`);
+    const right = sums(`# images\n${sha(web.files.get(IMAGE)!)} *./dataset/case_00000/imaging.nii.gz\n`);
     expect(await one({ checksums: right })).toMatchObject({ fetched: 1 });
-    const old = files.get(IMAGE)!;
-    files.set(IMAGE, volume(50));
-    const next = sums(`${sha(files.get(IMAGE)!)}  case_00000/imaging.nii.gz\n`);
+    const old = web.files.get(IMAGE)!;
+    web.files.set(IMAGE, volume(50));
+    const next = sums(`${sha(web.files.get(IMAGE)!)}  case_00000/imaging.nii.gz\n`);
     expect(await one({ checksums: next })).toMatchObject({ fetched: 1, failures: [] });
     isWhole();
-    files.set(IMAGE, old);
+    web.files.set(IMAGE, old);
     rmSync(image());
     expect((await one({ checksums: next })).failures[0]).toMatch(
       /arrived damaged: must have the checksum [0-9a-f]{64}, found [0-9a-f]{64};/,
@@ -375,12 +309,31 @@ describe("checksums", () => {
 
   test("published in a redirect", async () => {
     const linked = (sum: string) => status(302, { location: "/elsewhere", "x-linked-etag": `"${sum}"` });
-    files.set("/elsewhere", volume(0));
-    deeds[IMAGE] = [linked(sha(files.get("/elsewhere")!))];
+    web.files.set("/elsewhere", volume(0));
+    web.deeds[IMAGE] = [linked(sha(web.files.get("/elsewhere")!))];
     expect(await one()).toMatchObject({ fetched: 1 });
     rmSync(image());
-    deeds[IMAGE] = [linked("0".repeat(64)), linked("0".repeat(64))];
+    web.deeds[IMAGE] = [linked("0".repeat(64)), linked("0".repeat(64))];
     expect((await one()).failures[0]).toMatch(/must have the checksum 0{64}/);
+  });
+
+  test("published in a redirect, they tell whether a part is of the same file, whatever its ETag", async () => {
+    web.files.set("/one", volume(0));
+    const linked = () => status(302, { location: "/one", "x-linked-etag": `"${sha(web.files.get("/one")!)}"` });
+    for (const [change, from] of [
+      [() => undefined, " from 1000"],
+      [() => web.files.set("/one", volume(5)), ""],
+    ] as const) {
+      web.deeds = { [IMAGE]: [linked()], "/one": [stall] };
+      await one({ tries: 1 });
+      change();
+      web.deeds = { [IMAGE]: [linked()], "/one": [otherEtag] };
+      web.asked = [];
+      expect(await one()).toMatchObject({ fetched: 1, failures: [] });
+      expect(web.asked).toEqual([`${IMAGE} from 1000`, `/one${from}`]);
+      expect(readFileSync(image()).equals(web.files.get("/one")!)).toBe(true);
+      rmSync(image());
+    }
   });
 
   test("a torn record counts as far as it is whole", async () => {
@@ -393,7 +346,7 @@ describe("checksums", () => {
 
 describe("the command", () => {
   const args = (...more: string[]) => [
-    ...[command, "--out", out, "--base-url", `${base}/images`, "--labels-url", `${base}/labels`],
+    ...[command, "--out", out, "--base-url", `${web.base}/images`, "--labels-url", `${web.base}/labels`],
     ...["--progress", "lines", ...more],
   ];
   const run = (...more: string[]) =>
@@ -408,7 +361,7 @@ describe("the command", () => {
     const well = await run("--cases", "0-1");
     expect(well.err).toMatch(/5 files fetched \(394 kB\), 0 were here\n$/);
     expect(well.code).toBe(0);
-    files.delete("/images/case_00002.nii.gz");
+    web.files.delete("/images/case_00002.nii.gz");
     const ill = await run("--cases", "0-2");
     expect(ill.err).toMatch(/case_00002.imaging\.nii\.gz: http:.* is answered with 404/);
     expect(ill.err).toMatch(/1 files fetched .*, 5 were here, 1 failed: run the same command again\n$/);
@@ -416,7 +369,7 @@ describe("the command", () => {
   });
 
   test("Ctrl-C ends with 130 and leaves the part to go on from", async () => {
-    deeds[IMAGE] = [stall];
+    web.deeds[IMAGE] = [stall];
     const child = spawn(process.execPath, args("--cases", "0", "--only", "images"), {
       stdio: ["ignore", "ignore", "pipe"],
     });
@@ -428,9 +381,9 @@ describe("the command", () => {
     const code = await new Promise((resolve) => child.on("close", resolve));
     expect(err).toContain("what has arrived stays");
     expect(code).toBe(130);
-    asked = [];
+    web.asked = [];
     expect((await run("--cases", "0", "--only", "images")).code).toBe(0);
-    expect(asked).toEqual([`${IMAGE} from 1000`]);
+    expect(web.asked).toEqual([`${IMAGE} from 1000`]);
     isWhole();
   });
 

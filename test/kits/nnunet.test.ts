@@ -348,6 +348,17 @@ describe("the commands", () => {
       status: 1,
       stderr: expect.stringContaining("must hold a prediction of case_00002, found none"),
     });
+    const root = fresh();
+    setLabels(root, { background: 0, kidney: 1, tumor: 2 }); // two labels, as KiTS19: what is no kidney is tumor
+    const two = run("evaluate-kits", "--reference", root, "--predictions", predictions, "--no-surface", "--json");
+    const [first] = JSON.parse(two.stdout).cases;
+    expect(first.tumor.reference).toBe(first.masses.reference);
+    const three = json(at("scores/metrics.json")).cases[0];
+    expect(three.tumor.reference).toBeLessThan(three.masses.reference);
+    setLabels(root, { background: 0, kidney: 1, cyst: 2, tumor: 3 });
+    expect(run("evaluate-kits", "--reference", root, "--predictions", predictions).stderr).toContain(
+      "labels must be 1 kidney",
+    );
     cpSync(join(predictions, "case_00000.nii.gz"), join(predictions, "case_00099.nii.gz"));
     expect(run("evaluate-kits", ...args).stderr).toMatch(/evaluate:kits: .*must hold a reference of case_00099/);
   });

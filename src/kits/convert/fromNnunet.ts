@@ -6,6 +6,7 @@ import { DataError } from "../../errors.ts";
 import type { CaseFiles } from "../datasets/dataset.ts";
 import { isNnunet, kitsValues, readNnunet } from "../datasets/nnunet.ts";
 import { readLabels, writeNifti } from "../nifti.ts";
+import { removeLeftovers } from "../temporary.ts";
 import { place, type Placing } from "./place.ts";
 
 export interface FromNnunetOptions {
@@ -42,7 +43,9 @@ export async function fromNnunet(options: FromNnunetOptions): Promise<FromNnunet
   const cases = [...tree.training, ...tree.test];
   const ids = caseNames(cases);
   const taken = ids.find((id) => existsSync(join(out, id)));
-  if (taken !== undefined) throw new DataError(`${join(out, taken)}: is there already; choose another --out`);
+  if (taken !== undefined)
+    throw new DataError(`${join(out, taken)}: is there already; choose another --out, or delete it`);
+  await removeLeftovers(out);
   let copied = 0;
   for (const [i, { image, label }] of cases.entries()) {
     const target = (stem: string) => join(out, ids[i], `${stem}${tree.facts.file_ending}`);

@@ -10,6 +10,7 @@ import { checkPair, openDataset } from "../datasets/open.ts";
 import { saveFolds, type Fold } from "../folds.ts";
 import { readHeader } from "../nifti.ts";
 import { loadSplit } from "../split.ts";
+import { removeLeftovers } from "../temporary.ts";
 import { NNUNET_SEED, nnunetFolds } from "./nnunetFolds.ts";
 import { place, type Placing } from "./place.ts";
 
@@ -57,6 +58,7 @@ export async function toNnunet(options: ToNnunetOptions): Promise<ToNnunetResult
     throw new DataError(`${folder}: is there already; choose another --id or --name, or delete it`);
   const labelled = cases.flatMap(({ id, label }) => (label === null ? [] : [id]));
   const { folds, test } = await foldsOf(options, labelled);
+  await removeLeftovers(folder);
   let [copied, training] = [0, 0];
   const put = async (source: string, ...path: string[]) => {
     if ((await place(source, join(folder, ...path), placing)) === "copy") copied++;

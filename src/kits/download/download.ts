@@ -77,7 +77,7 @@ export async function download(options: DownloadOptions): Promise<DownloadResult
   const progress = startProgress({ label: source.title, total: files.length, unit: "files", mode: options.progress });
   try {
     const result = { present: 0, fetched: 0, bytes: 0, failures: [] };
-    const rate = { since: performance.now(), bytes: 0 };
+    const rate = { since: performance.now(), bytes: 0, perSecond: 0 };
     await fetchAll({ options, given, record, progress, stop, result, rate }, files);
     return { folder, ...result };
   } finally {
@@ -119,8 +119,8 @@ interface Job {
   /** Ends all requests. */
   readonly stop: AbortController;
   readonly result: { present: number; fetched: number; bytes: number; failures: string[] };
-  /** Bytes of all files since the rate was last shown. */
-  readonly rate: { since: number; bytes: number };
+  /** Bytes of all files since the rate was last taken, and that rate. */
+  readonly rate: { since: number; bytes: number; perSecond: number };
 }
 
 /** Gives each file its turn, `jobs` at a time, until something stops them all. */
@@ -160,7 +160,7 @@ async function fetchOne(job: Job, file: WantedFile): Promise<void> {
     result.failures.push(error.message);
     progress.log(error.message);
   }
-  progress.increment(1);
+  progress.increment(1, shown(job));
 }
 
 /** True if the file is here and whole. One that nobody looked at yet is read, others only with `verify`. */
@@ -182,17 +182,22 @@ async function isPresent({ options, given, record, progress }: Job, { name, path
 /** Milliseconds over which the rate is taken. */
 const WINDOW = 500;
 
-function fetchOptions({ options, progress, stop, result, rate }: Job): FetchOptions {
-  const { stallSeconds = 60, tries = 5, waitSeconds = 1 } = options;
+function fetchOptions(job: Job): FetchOptions {
+  const { stallSeconds = 60, tries = 5, waitSeconds = 1 } = job.options;
+  const { result, rate } = job;
   const onBytes = (count: number) => {
     result.bytes += count;
     rate.bytes += count;
     const passed = performance.now() - rate.since;
     if (passed < WINDOW) return;
-    progress.increment(0, { got: formatBytes(result.bytes), at: `${formatBytes((1000 * rate.bytes) / passed)}/s` });
-    Object.assign(rate, { since: performance.now(), bytes: 0 });
+    Object.assign(rate, { since: performance.now(), bytes: 0, perSecond: (1000 * rate.bytes) / passed });
+    job.progress.increment(0, shown(job));
   };
-  return { stallSeconds, tries, waitSeconds, signal: stop.signal, onBytes };
+  return { stallSeconds, tries, waitSeconds, signal: job.stop.signal, onBytes };
+}
+
+function shown({ result, rate }: Job): Record<string, string> {
+  return { got: formatBytes(result.bytes), at: `${formatBytes(rate.perSecond)}/s` };
 }
 
 /** "512 B", "3.2 MB", "1.21 GB", in powers of 1000 as servers count. */
