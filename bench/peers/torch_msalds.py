@@ -1,45 +1,22 @@
-"""The networks of src/nn/models and the losses of src/nn/adversarial.ts in PyTorch, for torch_cascade.py.
+"""What training adds to the networks of examples/pytorch: the discriminators of src/nn/models/discriminator.ts and the
+losses of src/nn/adversarial.ts, for torch_cascade.py.
 
-The architectures follow resunet.ts, msaldsunet.ts and discriminator.ts, any width and depth; PyTorch's default
-initialisation. Losses are equations 1 to 5 of Zheng et al., with the paper's readings that src/nn/adversarial.ts uses:
-power 2, weights per pixel and detached, batch Dice with the background, one generator forward for both parts.
+Any width and depth; PyTorch's default initialisation. Losses are equations 1 to 5 of Zheng et al., with the paper's
+readings that src/nn/adversarial.ts uses: power 2, weights per pixel and detached, batch Dice with the background, one
+generator forward for both parts.
 """
 import math
+import os
+import sys
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "pytorch"))
+from wgrad_models import Decoder, ResUNet  # noqa: E402
+
 SMOOTH = 1e-5
-
-
-class SqueezeExcitation(nn.Module):
-    def __init__(self, channels, reduction=16):
-        super().__init__()
-        hidden = max(1, channels // reduction)
-        self.fc = nn.Sequential(nn.Linear(channels, hidden, bias=False), nn.ReLU(),
-                                nn.Linear(hidden, channels, bias=False))
-
-    def forward(self, x):
-        return x * torch.sigmoid(self.fc(x.mean((2, 3))))[:, :, None, None]
-
-
-class ResidualBlock(nn.Module):
-    def __init__(self, cin, cout, dropout=0.0, dilation=(1, 1), squeeze=False):
-        super().__init__()
-        a, b = dilation
-        self.conv1 = nn.Conv2d(cin, cout, 3, padding=a, dilation=a, bias=False)
-        self.bn1 = nn.BatchNorm2d(cout)
-        self.dropout = nn.Dropout2d(dropout)
-        self.conv2 = nn.Conv2d(cout, cout, 3, padding=b, dilation=b, bias=False)
-        self.bn2 = nn.BatchNorm2d(cout)
-        self.se = SqueezeExcitation(cout) if squeeze else nn.Identity()
-        self.shortcut = nn.Identity() if cin == cout else nn.Sequential(
-            nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout))
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(self.dropout(F.relu(self.bn1(self.conv1(x))))))
-        return F.relu(self.se(y) + self.shortcut(x))
 
 
 class Stage(nn.Module):
@@ -53,46 +30,11 @@ class Stage(nn.Module):
         return self.dropout(F.relu(self.bn(self.conv(x))))
 
 
-class Decoder(nn.Module):
-    def __init__(self, cin, block):
-        super().__init__()
-        self.up = nn.ConvTranspose2d(cin, cin // 2, 4, stride=2, padding=1)
-        self.block = block(cin, cin // 2)
-
-    def forward(self, x, skip):
-        return self.block(torch.cat([self.up(x), skip], 1))
-
-
-class UNet(nn.Module):
+class UNet(ResUNet):
     """Res-UNet, or with `multiscale` the generator of MSALDS-UNet: logits of every scale, full size first."""
 
-    def __init__(self, cin, classes, width, depth=4, dropout=0.0, multiscale=False):
-        super().__init__()
-        w = [width << i for i in range(depth + 1)]
-
-        def block(a, b, **more):
-            return ResidualBlock(a, b, dropout=dropout, **more)
-
-        self.encoder = nn.ModuleList(block(a, b, squeeze=multiscale) for a, b in zip([cin] + w, w[:-1]))
-        self.bottleneck = block(w[-2], w[-1], dilation=(2, 3) if multiscale else (1, 1))
-        self.decoder = nn.ModuleList(Decoder(c, block) for c in reversed(w[1:]))
-        self.head = nn.Sequential(nn.Conv2d(width, width // 2, 3, padding=1, bias=multiscale),
-                                  nn.BatchNorm2d(width // 2), nn.ReLU(), nn.Conv2d(width // 2, classes, 1))
-        self.sides = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in w[1:-1]) if multiscale else []
-
     def forward(self, x, scales=True):
-        y, skips, levels = x, [], []
-        for block in self.encoder:
-            y = block(y)
-            skips.append(y)
-            y = F.max_pool2d(y, 2)
-        y = self.bottleneck(y)
-        for stage in self.decoder:
-            y = stage(y, skips.pop())
-            levels.insert(0, y)
-        sides = [F.interpolate(side(y), size=x.shape[2:], mode="bilinear", align_corners=False)
-                 for side, y in zip(self.sides, levels[1:])] if scales else []
-        return [self.head(levels[0])] + sides
+        return self.outputs(x, scales)
 
     def set_prior(self, frequencies):
         """The classifiers' biases as src/nn/initPrior.ts: the logarithm of the classes' frequencies, at least 1e-4."""

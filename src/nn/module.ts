@@ -115,6 +115,8 @@ export async function stateDict(model: Model): Promise<StateDict> {
 export interface LoadOptions {
   /** Default true: both sides must have the same names. False: names that only one side has are skipped. */
   strict?: boolean;
+  /** Taken off the names of the state, such as "module." that PyTorch's DataParallel puts before them. Default "". */
+  prefix?: string;
 }
 
 /**
@@ -122,19 +124,12 @@ export interface LoadOptions {
  * accepted and skipped. Nothing is changed when it throws: DataError for names that do not fit, ShapeError for
  * shapes or dtypes.
  */
-export function loadStateDict(model: Model, state: StateDict, { strict = true }: LoadOptions = {}): void {
+export function loadStateDict(model: Model, state: StateDict, { strict = true, prefix = "" }: LoadOptions = {}): void {
   const own = new Map(collect(model, (v) => (v instanceof Tensor ? v : null)));
-  const given = new Map(Object.entries(state).filter(([name]) => !/(^|\.)num_batches_tracked$/.test(name)));
-  if (strict) {
-    checkNames(
-      "the state lacks",
-      [...own.keys()].filter((name) => !given.has(name)),
-    );
-    checkNames(
-      "the model has no",
-      [...given.keys()].filter((name) => !own.has(name)),
-    );
-  }
+  const bare = (name: string) => (name.startsWith(prefix) ? name.slice(prefix.length) : name);
+  const entries = Object.entries(state).map(([name, value]) => [bare(name), value] as const);
+  const given = new Map(entries.filter(([name]) => !/(^|\.)num_batches_tracked$/.test(name)));
+  if (strict) checkNames([...own.keys()], [...given.keys()]);
   const pairs = [...own].flatMap(([name, t]) =>
     given.has(name) ? [{ name, target: t, source: given.get(name)! }] : [],
   );
@@ -153,13 +148,31 @@ export function loadStateDict(model: Model, state: StateDict, { strict = true }:
 
 const SHOWN = 5;
 
-function checkNames(what: string, names: readonly string[]): void {
-  if (names.length === 0) return;
+/** Throws DataError unless the model's and the state's names are the same. */
+function checkNames(own: readonly string[], given: readonly string[]): void {
+  const [inOwn, inGiven] = [new Set(own), new Set(given)];
+  const faults = [
+    ["the state lacks", own.filter((name) => !inGiven.has(name))],
+    ["the model has no", given.filter((name) => !inOwn.has(name))],
+  ] as const;
+  const told = faults.flatMap(([what, names]) => (names.length > 0 ? [`${what} ${someOf(names)}`] : []));
+  if (told.length === 0) return;
+  const prefix = commonPrefix(own, given);
+  const fix = prefix ? `prefix: "${prefix}"` : "strict: false to skip names that do not fit";
+  throw new DataError(`loadStateDict: ${told.join("; ")}; load with ${fix}`);
+}
+
+function someOf(names: readonly string[]): string {
   const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
-  throw new DataError(
-    `loadStateDict: ${what} ${names.slice(0, SHOWN).join(", ")}${more}; ` +
-      "load with strict: false to skip names that do not fit",
-  );
+  return `${names.slice(0, SHOWN).join(", ")}${more}`;
+}
+
+/** What stands before each of the model's names in the state, if anything does. */
+function commonPrefix(own: readonly string[], given: readonly string[]): string {
+  const first = given.find((name) => name.endsWith(`.${own[0]}`));
+  const prefix = first?.slice(0, -own[0].length) ?? "";
+  const names = new Set(given);
+  return own.every((name) => names.has(prefix + name)) ? prefix : "";
 }
 
 /**
