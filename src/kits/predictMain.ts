@@ -94,7 +94,8 @@ async function run(o: CommandOptions): Promise<void> {
       },
     });
     if (volumes.scans.length > 0) say(`\n${formatVolumes(volumes)}\n`);
-    say(`${volumes.scans.length} scans in ${output}`);
+    const { length } = volumes.scans;
+    say(`${length} ${length === 1 ? "scan" : "scans"} in ${output}`);
     for (const { name, message } of failures) say(`not predicted: ${name}: ${message}`);
     if (failures.length > 0) process.exitCode = 1;
     if (o.json) console.log(JSON.stringify(volumes));
