@@ -44,6 +44,21 @@ export function startWeb(): Web {
   return web;
 }
 
+/** Address of the first image. */
+export const IMAGE = "/images/case_00000.nii.gz";
+
+/** Serves three cases of KiTS23, and forgets what was done and asked before. */
+export function publish(web: Web): void {
+  web.deeds = {};
+  web.asked = [];
+  web.files.clear();
+  web.files.set("/labels/kits23.json", Buffer.from("[]"));
+  for (let n = 0; n < 3; n++) {
+    web.files.set(`/images/case_0000${n}.nii.gz`, volume(n));
+    web.files.set(`/labels/case_0000${n}/segmentation.nii.gz`, label());
+  }
+}
+
 export const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 /** Noise: gzip does not shrink it, so that files arrive in several pieces. */

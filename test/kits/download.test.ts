@@ -1,5 +1,5 @@
 // Downloads from a server on this machine that does to files whatever servers do: cuts, stalls, damages, changes, refuses them.
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -8,12 +8,14 @@ import { download, type DownloadOptions } from "../../src/kits/download/download
 import { openDataset } from "../../src/kits/datasets/open.ts";
 import { scratch } from "./craft.ts";
 import {
+  IMAGE,
   blindRange,
   corrupt,
   drip,
   ignoreRange,
   label,
   otherEtag,
+  publish,
   rangesOnly,
   sha,
   silent,
@@ -26,7 +28,6 @@ import {
   type Deed,
 } from "./badServer.ts";
 
-const command = new URL("../../dist/download-kits.js", import.meta.url).pathname;
 const folder = scratch();
 const web = startWeb();
 
@@ -34,14 +35,7 @@ let out = "";
 let runs = 0;
 beforeEach(() => {
   out = join(folder, `tree-${runs++}`);
-  web.deeds = {};
-  web.asked = [];
-  web.files.clear();
-  web.files.set("/labels/kits23.json", Buffer.from("[]"));
-  for (let n = 0; n < 3; n++) {
-    web.files.set(`/images/case_0000${n}.nii.gz`, volume(n));
-    web.files.set(`/labels/case_0000${n}/segmentation.nii.gz`, label());
-  }
+  publish(web);
 });
 
 const get = (more: Partial<DownloadOptions> = {}) =>
@@ -51,7 +45,6 @@ const get = (more: Partial<DownloadOptions> = {}) =>
     ...more,
   });
 const one = (more: Partial<DownloadOptions> = {}) => get({ cases: "0", only: "images", ...more });
-const IMAGE = "/images/case_00000.nii.gz";
 const image = () => join(out, "case_00000/imaging.nii.gz");
 const isWhole = () => expect(readFileSync(image()).equals(web.files.get(IMAGE)!)).toBe(true);
 const leftBehind = () => readdirSync(out, { recursive: true, encoding: "utf8" }).filter((name) => /\.part/.test(name));
@@ -164,22 +157,11 @@ describe("what is interrupted goes on", () => {
     isWhole();
   });
 
-  test("a second download into the same folder is refused while the first is under way", async () => {
-    web.deeds[IMAGE] = [stall];
-    const first = one({ stallSeconds: 1 });
-    while (!existsSync(`${image()}.part`)) await new Promise((resolve) => setTimeout(resolve, 10));
-    const args = [command, "--out", out, "--cases", "0", "--base-url", web.base, "--labels-url", web.base];
-    const second = spawnSync(process.execPath, args, { encoding: "utf8" });
-    expect(second.stderr).toMatch(/download:kits: .* is in use by process/);
-    expect(second.status).toBe(1);
-    expect(await first).toMatchObject({ fetched: 1 });
-  });
-
   test("a file that changed in between starts anew, whether or not the server knows If-Range", async () => {
-    for (const deed of [undefined, rangesOnly]) {
+    for (const [k, deed] of [undefined, rangesOnly].entries()) {
       web.deeds[IMAGE] = [stall];
       await one({ tries: 1 });
-      web.files.set(IMAGE, volume(100 + runs));
+      web.files.set(IMAGE, volume(100 + k));
       if (deed) web.deeds[IMAGE] = [deed];
       web.asked = [];
       expect(await one()).toMatchObject({ fetched: 1, failures: [], bytes: web.files.get(IMAGE)!.length });
@@ -341,66 +323,5 @@ describe("checksums", () => {
     truncateSync(join(out, "SHA256SUMS"), 100);
     expect(await get()).toMatchObject({ present: 7, fetched: 0 });
     expect(readFileSync(join(out, "SHA256SUMS"), "utf8").split("\n").length).toBe(8);
-  });
-});
-
-describe("the command", () => {
-  const args = (...more: string[]) => [
-    ...[command, "--out", out, "--base-url", `${web.base}/images`, "--labels-url", `${web.base}/labels`],
-    ...["--progress", "lines", ...more],
-  ];
-  const run = (...more: string[]) =>
-    new Promise<{ code: number | null; err: string }>((resolve) => {
-      const child = spawn(process.execPath, args(...more), { stdio: ["ignore", "ignore", "pipe"] });
-      let err = "";
-      child.stderr.on("data", (text) => (err += text));
-      child.on("close", (code) => resolve({ code, err }));
-    });
-
-  test("ends with 0 where all is well, with 1 and a count where files failed", async () => {
-    const well = await run("--cases", "0-1");
-    expect(well.err).toMatch(/5 files fetched \(394 kB\), 0 were here\n$/);
-    expect(well.code).toBe(0);
-    web.files.delete("/images/case_00002.nii.gz");
-    const ill = await run("--cases", "0-2");
-    expect(ill.err).toMatch(/case_00002.imaging\.nii\.gz: http:.* is answered with 404/);
-    expect(ill.err).toMatch(/1 files fetched .*, 5 were here, 1 failed: run the same command again\n$/);
-    expect(ill.code).toBe(1);
-  });
-
-  test("Ctrl-C ends with 130 and leaves the part to go on from", async () => {
-    web.deeds[IMAGE] = [stall];
-    const child = spawn(process.execPath, args("--cases", "0", "--only", "images"), {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    let err = "";
-    child.stderr.on("data", (text) => (err += text));
-    while (!existsSync(`${image()}.part`)) await new Promise((resolve) => setTimeout(resolve, 20));
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    child.kill("SIGINT");
-    const code = await new Promise((resolve) => child.on("close", resolve));
-    expect(err).toContain("what has arrived stays");
-    expect(code).toBe(130);
-    web.asked = [];
-    expect((await run("--cases", "0", "--only", "images")).code).toBe(0);
-    expect(web.asked).toEqual([`${IMAGE} from 1000`]);
-    isWhole();
-  });
-
-  test("a full disk is one message that names file and fix; what was there stays", async () => {
-    const limited = ["-c", 'ulimit -f "$0" && exec "$@"', "100", process.execPath];
-    const hook = ["--import", 'data:text/javascript,process.on("SIGXFSZ",()=>{})']; // without a listener the signal ends it
-    const child = spawn("bash", [...limited, ...hook, ...args("--cases", "0")], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    let err = "";
-    child.stderr.on("data", (text) => (err += text));
-    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(1);
-    expect(err).toMatch(
-      /download:kits: .*imaging\.nii\.gz\.part: the download must be writable, found .*\(EFBIG\).*; make room in .* and run again: it goes on from there/,
-    );
-    expect(existsSync(join(out, "case_00000/segmentation.nii.gz"))).toBe(true);
-    expect((await run("--cases", "0")).code).toBe(0);
-    isWhole();
   });
 });
