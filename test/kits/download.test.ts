@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test } from "vitest";
 import { download, type DownloadOptions } from "../../src/kits/download/download.ts";
+import { openRecord } from "../../src/kits/download/checksums.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
 import { scratch } from "./craft.ts";
 import {
@@ -14,6 +15,7 @@ import {
   drip,
   ignoreRange,
   label,
+  noEtag,
   otherEtag,
   publish,
   rangesOnly,
@@ -41,10 +43,12 @@ beforeEach(() => {
 const get = (more: Partial<DownloadOptions> = {}) =>
   download({
     ...{ out, cases: "0-2", baseUrl: `${web.base}/images`, labelsUrl: `${web.base}/labels` },
-    ...{ jobs: 2, waitSeconds: 0.01, stallSeconds: 0.3, progress: "silent" as const, say: () => undefined },
+    ...{ jobs: 2, waitSeconds: 0.01, stallSeconds: 30, progress: "silent" as const, say: () => undefined },
     ...more,
   });
 const one = (more: Partial<DownloadOptions> = {}) => get({ cases: "0", only: "images", ...more });
+/** For servers that stall. */
+const briefly = { stallSeconds: 0.3 };
 const image = () => join(out, "case_00000/imaging.nii.gz");
 const isWhole = () => expect(readFileSync(image()).equals(web.files.get(IMAGE)!)).toBe(true);
 const leftBehind = () => readdirSync(out, { recursive: true, encoding: "utf8" }).filter((name) => /\.part/.test(name));
@@ -99,7 +103,7 @@ describe("a whole download", () => {
 
 describe("what is interrupted goes on", () => {
   test("a server that breaks off again and again: each request asks for the rest", async () => {
-    web.deeds[IMAGE] = [truncate, truncate, truncate, truncate, truncate, truncate, truncate];
+    web.deeds[IMAGE] = [truncate, truncate, truncate, truncate];
     expect(await one({ tries: 2 })).toMatchObject({ fetched: 1, failures: [] });
     isWhole();
     const size = web.files.get(IMAGE)!.length;
@@ -112,26 +116,26 @@ describe("what is interrupted goes on", () => {
 
   test("a stall, before or within the answer, ends after the time that is given", async () => {
     web.deeds[IMAGE] = [silent, stall];
-    await one();
+    await one(briefly);
     isWhole();
     expect(web.asked).toEqual([IMAGE, IMAGE, `${IMAGE} from 1000`]);
     web.deeds["*"] = [silent];
     rmSync(out, { recursive: true });
-    expect((await one({ tries: 2 })).failures[0]).toBe(
+    expect((await one({ ...briefly, tries: 2 })).failures[0]).toBe(
       `${image()}: ${web.base}${IMAGE} did not go on for 0.3 s; check the network and run again`,
     );
   });
 
   test("a slow server does not stall as long as it sends something", async () => {
     web.deeds[IMAGE] = [drip];
-    await one({ stallSeconds: 0.5 });
+    await one({ stallSeconds: 0.7 });
     expect(web.asked).toEqual([IMAGE]);
     isWhole();
   });
 
   test("a part of an earlier run is gone on with, in another process too", async () => {
     web.deeds[IMAGE] = [stall];
-    expect((await one({ tries: 1 })).failures.length).toBe(1);
+    expect((await one({ ...briefly, tries: 1 })).failures.length).toBe(1);
     expect(leftBehind().sort()).toEqual(["case_00000/imaging.nii.gz.part", "case_00000/imaging.nii.gz.part.json"]);
     web.asked = [];
     await one();
@@ -141,7 +145,7 @@ describe("what is interrupted goes on", () => {
 
   test("a part of which nothing is known, or of another address, is not gone on with", async () => {
     web.deeds[IMAGE] = [stall];
-    await one({ tries: 1 });
+    await one({ ...briefly, tries: 1 });
     writeFileSync(`${image()}.part.json`, '{"url":');
     web.asked = [];
     await one();
@@ -149,7 +153,7 @@ describe("what is interrupted goes on", () => {
     isWhole();
     rmSync(image());
     web.deeds[IMAGE] = [stall];
-    await one({ tries: 1 });
+    await one({ ...briefly, tries: 1 });
     web.files.set("/mirror/case_00000.nii.gz", web.files.get(IMAGE)!);
     web.asked = [];
     await one({ baseUrl: `${web.base}/mirror/` });
@@ -158,10 +162,12 @@ describe("what is interrupted goes on", () => {
   });
 
   test("a file that changed in between starts anew, whether or not the server knows If-Range", async () => {
-    for (const [k, deed] of [undefined, rangesOnly].entries()) {
+    for (const [k, deed] of [undefined, rangesOnly, noEtag].entries()) {
       web.deeds[IMAGE] = [stall];
-      await one({ tries: 1 });
+      await one({ ...briefly, tries: 1 });
+      const before = web.files.get(IMAGE)!;
       web.files.set(IMAGE, volume(100 + k));
+      expect(web.files.get(IMAGE)!.length).not.toBe(before.length);
       if (deed) web.deeds[IMAGE] = [deed];
       web.asked = [];
       expect(await one()).toMatchObject({ fetched: 1, failures: [], bytes: web.files.get(IMAGE)!.length });
@@ -173,7 +179,7 @@ describe("what is interrupted goes on", () => {
 
   test("bytes of two files that no server tells apart do not count as one", async () => {
     web.deeds[IMAGE] = [stallBlind];
-    await one({ tries: 1 });
+    await one({ ...briefly, tries: 1 });
     const other = volume(77);
     web.files.set(IMAGE, other);
     web.deeds[IMAGE] = [blindRange];
@@ -184,17 +190,24 @@ describe("what is interrupted goes on", () => {
 
   test("a server without ranges starts anew; a part longer than the file does, too; one as long as the file is whole", async () => {
     web.deeds[IMAGE] = [stall];
-    await one({ tries: 1 });
+    await one({ ...briefly, tries: 1 });
     web.deeds[IMAGE] = [ignoreRange];
     await one();
     isWhole();
-    for (const length of [web.files.get(IMAGE)!.length, web.files.get(IMAGE)!.length + 5]) {
+    const whole = web.files.get(IMAGE)!;
+    const end = `${IMAGE} from ${whole.length}`;
+    for (const [bytes, size, requests] of [
+      [whole, null, [end]],
+      [whole, whole.length, []],
+      [Buffer.concat([whole, Buffer.alloc(5)]), null, [`${IMAGE} from ${whole.length + 5}`, IMAGE]],
+    ] as const) {
       rmSync(image());
-      const bytes = Buffer.concat([web.files.get(IMAGE)!, Buffer.alloc(5)]).subarray(0, length);
       writeFileSync(`${image()}.part`, bytes);
-      const facts = { url: `${web.base}${IMAGE}`, etag: null, modified: null, size: null, sha256: null };
+      const facts = { url: `${web.base}${IMAGE}`, etag: null, modified: null, size, sha256: null };
       writeFileSync(`${image()}.part.json`, JSON.stringify(facts));
+      web.asked = [];
       expect(await one()).toMatchObject({ fetched: 1, failures: [] });
+      expect(web.asked).toEqual(requests);
       isWhole();
     }
   });
@@ -307,7 +320,7 @@ describe("checksums", () => {
       [() => web.files.set("/one", volume(5)), ""],
     ] as const) {
       web.deeds = { [IMAGE]: [linked()], "/one": [stall] };
-      await one({ tries: 1 });
+      await one({ ...briefly, tries: 1 });
       change();
       web.deeds = { [IMAGE]: [linked()], "/one": [otherEtag] };
       web.asked = [];
@@ -321,7 +334,9 @@ describe("checksums", () => {
   test("a torn record counts as far as it is whole", async () => {
     await get();
     truncateSync(join(out, "SHA256SUMS"), 100);
+    await (await openRecord(out)).add("new", "f".repeat(64)); // and the process is killed before it puts them in order
+    expect([...(await openRecord(out)).sums.keys()]).toEqual(["case_00000/imaging.nii.gz", "new"]);
     expect(await get()).toMatchObject({ present: 7, fetched: 0 });
-    expect(readFileSync(join(out, "SHA256SUMS"), "utf8").split("\n").length).toBe(8);
+    expect(readFileSync(join(out, "SHA256SUMS"), "utf8").split("\n").length).toBe(9);
   });
 });

@@ -41,6 +41,7 @@ describe("the command", () => {
     expect(ill.err).toMatch(/case_00002.imaging\.nii\.gz: http:.* is answered with 404/);
     expect(ill.err).toMatch(/1 files fetched .*, 5 were here, 1 failed: run the same command again\n$/);
     expect(ill.code).toBe(1);
+    expect((await run("--cases", "2", "--progress", "silent")).err).toMatch(/^.*answered with 404.*\n.*1 failed.*\n$/);
   });
 
   test("Ctrl-C ends with 130 and leaves the part to go on from", async () => {
