@@ -42,7 +42,9 @@ const command = new Command("download:kits")
   .parse();
 
 try {
-  const { folder, present, fetched, bytes, failures } = await download(command.opts<DownloadOptions>());
+  const options = command.opts<DownloadOptions>();
+  const { folder, present, fetched, bytes, failures } = await download(options);
+  if (options.progress === "silent") for (const failure of failures) console.error(failure); // else said already
   const failed = failures.length > 0 ? `, ${failures.length} failed: run the same command again` : "";
   console.error(`${folder}: ${fetched} files fetched (${formatBytes(bytes)}), ${present} were here${failed}`);
   if (failures.length > 0) process.exitCode = 1;

@@ -44,6 +44,21 @@ export function startWeb(): Web {
   return web;
 }
 
+/** Address of the first image. */
+export const IMAGE = "/images/case_00000.nii.gz";
+
+/** Serves three cases of KiTS23, and forgets what was done and asked before. */
+export function publish(web: Web): void {
+  web.deeds = {};
+  web.asked = [];
+  web.files.clear();
+  web.files.set("/labels/kits23.json", Buffer.from("[]"));
+  for (let n = 0; n < 3; n++) {
+    web.files.set(`/images/case_0000${n}.nii.gz`, volume(n));
+    web.files.set(`/labels/case_0000${n}/segmentation.nii.gz`, label());
+  }
+}
+
 export const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 /** Noise: gzip does not shrink it, so that files arrive in several pieces. */
@@ -81,7 +96,7 @@ export const serve: Deed = (request, response, bytes) => {
     .end(bytes.subarray(from));
 };
 
-/** Sends half of what is asked for, then breaks off. */
+/** Sends half of what is asked for, and breaks off when that has been read. */
 export const truncate: Deed = (request, response, bytes) => {
   const from = Number(/\d+/.exec(request.headers.range ?? "")?.[0] ?? 0);
   const rest = bytes.subarray(from);
@@ -91,7 +106,7 @@ export const truncate: Deed = (request, response, bytes) => {
     ...(from > 0 ? { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}),
   };
   response.writeHead(from > 0 ? 206 : 200, head);
-  response.write(rest.subarray(0, rest.length >> 1), () => setTimeout(() => response.destroy(), 30));
+  response.write(rest.subarray(0, rest.length >> 1), () => setTimeout(() => response.destroy(), 200));
 };
 export const stall: Deed = (_, response, bytes) => {
   response.writeHead(200, { etag: etagOf(bytes), "content-length": bytes.length });
@@ -122,12 +137,20 @@ export const rangesOnly: Deed = (request, response, bytes) => {
   delete request.headers["if-range"];
   serve(request, response, bytes);
 };
+/** A server that knows ranges but not If-Range, and gives files another ETag, or none. */
+const tagged =
+  (etag: string | null): Deed =>
+  (request, response, bytes) => {
+    const send = response.writeHead.bind(response) as (code: number, head: object) => ServerResponse;
+    const without = (head: Record<string, unknown>) =>
+      Object.fromEntries(Object.entries(head).filter(([name]) => name !== "etag"));
+    response.writeHead = ((code: number, head: Record<string, unknown>) =>
+      send(code, etag === null ? without(head) : { ...head, etag })) as never;
+    rangesOnly(request, response, bytes);
+  };
 /** One of many servers, each with an ETag of its own. */
-export const otherEtag: Deed = (request, response, bytes) => {
-  const end = response.writeHead.bind(response) as (code: number, head: object) => ServerResponse;
-  response.writeHead = ((code: number, head: object) => end(code, { ...head, etag: '"other"' })) as never;
-  serve(request, response, bytes);
-};
+export const otherEtag = tagged('"other"');
+export const noEtag = tagged(null);
 /** Says nothing by which versions of a file could be told apart. */
 export const stallBlind: Deed = (_, response, bytes) => {
   response.writeHead(200, { "transfer-encoding": "chunked" });

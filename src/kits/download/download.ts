@@ -70,20 +70,20 @@ export async function download(options: DownloadOptions): Promise<DownloadResult
   const unlock = await lockRun(folder);
   const stop = new AbortController();
   const say = options.say ?? ((text: string) => console.error(text));
-  const unwatch = watchInterrupts(say, "what has arrived stays, and the same command goes on from there", () =>
-    stop.abort(),
-  );
-  const record = await openRecord(folder);
+  const follows = "what has arrived stays, and the same command goes on from there";
+  const unwatch = watchInterrupts(say, follows, () => stop.abort());
   const progress = startProgress({ label: source.title, total: files.length, unit: "files", mode: options.progress });
   try {
+    const record = await openRecord(folder);
     const result = { present: 0, fetched: 0, bytes: 0, failures: [] };
     const rate = { since: performance.now(), bytes: 0, perSecond: 0 };
-    await fetchAll({ options, given, record, progress, stop, result, rate }, files);
+    const job = { options, given, record, progress, stop, result, rate };
+    await fetchAll(job, files).finally(() => record.close());
     return { folder, ...result };
   } finally {
     progress.stop();
     unwatch();
-    await record.close().finally(unlock);
+    unlock();
   }
 }
 
