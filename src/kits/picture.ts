@@ -51,12 +51,12 @@ export function paste(out: Picture, part: Picture, x0: number, y0: number): void
   }
 }
 
-/** Pictures in a grid with gaps, filled line by line; all have the size of the first. */
-export function grid(tiles: readonly Picture[], columns = 1): Picture {
+/** Pictures in a grid with gaps of the colour `paper`, filled line by line; all have the size of the first. */
+export function grid(tiles: readonly Picture[], columns = 1, paper: Rgb = PAPER): Picture {
   const { width, height } = tiles[0];
   const across = Math.min(columns, tiles.length);
   const down = Math.ceil(tiles.length / across);
-  const out = blank(across * (width + GAP) + GAP, down * (height + GAP) + GAP, PAPER);
+  const out = blank(across * (width + GAP) + GAP, down * (height + GAP) + GAP, paper);
   tiles.forEach((tile, i) => {
     paste(out, tile, GAP + (i % across) * (width + GAP), GAP + Math.floor(i / across) * (height + GAP));
   });

@@ -101,3 +101,17 @@ const bytesOf = (fields: Fields, field: number): Uint8Array | undefined =>
   fields.get(field)?.[0] as Uint8Array | undefined;
 const textOf = (bytes: Uint8Array | undefined): string | undefined => bytes && new TextDecoder().decode(bytes);
 const doubles = (bytes: Uint8Array): number[] => [...new Float64Array(Uint8Array.from(bytes).buffer)];
+
+/** Scalars by tag and step as TensorBoard shows those of a folder: the start of a session drops its step and later ones. */
+export function shownScalars(folder: string): Map<string, Map<number, number>> {
+  const shown = new Map<string, Map<number, number>>();
+  for (const { start, step, values } of readFolder(folder).flat()) {
+    if (start) for (const tag of shown.values()) for (const at of [...tag.keys()]) if (at >= step) tag.delete(at);
+    for (const { tag, scalar } of values) {
+      if (scalar === undefined) continue;
+      if (!shown.has(tag)) shown.set(tag, new Map());
+      shown.get(tag)!.set(step, scalar);
+    }
+  }
+  return shown;
+}

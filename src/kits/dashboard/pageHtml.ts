@@ -22,8 +22,8 @@ export const pageHtml = `<!doctype html>
 <div class="track"><div id="phase-bar"></div></div></div>
 <section id="tiles" aria-label="newest numbers"></section>
 <section id="live" class="charts"></section>
+<section id="picture-section" hidden><div id="pictures"></div></section>
 <section><div id="tabs" role="tablist"></div><div id="curves" class="charts"></div></section>
-<section id="picture-section" hidden><h2>Overlays</h2><div id="pictures"></div></section>
 <section id="warning-section" hidden><h2>Warnings</h2><ul id="warnings" class="warnings"></ul></section>
 <section><h2>Run</h2><dl id="facts"></dl><details><summary>Settings</summary><div id="settings"></div></details></section>
 </main>

@@ -7,10 +7,10 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { OptionError } from "../../errors.ts";
 import { style } from "../report/style.ts";
-import { FolderReader, sentFiles, type Snapshot } from "./folder.ts";
+import { Feed } from "./feed.ts";
+import { sentFiles } from "./folder.ts";
 import { pageScript, pageStyle } from "./page.gen.ts";
 import { pageHtml } from "./pageHtml.ts";
-import { partsOf } from "./parts.ts";
 
 export interface DashboardOptions {
   /** The run folder; it need not be there yet. */
@@ -29,7 +29,6 @@ export interface Dashboard {
 /** Beside TensorBoard's. */
 export const DASHBOARD_PORT = 6007;
 const PORTS = 20; // tried, one after another
-const POLL = 500; // ms between looks at the folder, while a page is open
 
 /** Pages run their own script only; the report, which has none, no script at all. */
 const POLICIES: Readonly<Record<string, string>> = {
@@ -38,17 +37,12 @@ const POLICIES: Readonly<Record<string, string>> = {
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'";
 
-/** A browser that listens, and what it was sent of each part. */
-interface Listener {
-  readonly response: ServerResponse;
-  readonly sent: Map<string, string>;
-}
-
 /** Serves the dashboard of a run folder. Throws OptionError where no port is free. */
 export async function startDashboard({ folder, port = DASHBOARD_PORT, say }: DashboardOptions): Promise<Dashboard> {
   const feed = new Feed(folder);
   const server = createServer((request, response) => answer(folder, feed, request, response));
   const found = await listen(server, port, say);
+  server.on("error", (error) => say(`warning: dashboard: ${error.message}`)); // no reason to end a run
   return {
     url: `http://127.0.0.1:${found}/`,
     close: async () => {
@@ -78,60 +72,6 @@ async function listen(server: Server, first: number, say: (text: string) => void
       throw new OptionError(`--dashboard: port ${port} must be free, found ${error.message}; choose another`);
   }
   throw new OptionError(`--dashboard: one of the ports ${first} to ${first + PORTS - 1} must be free; choose another`);
-}
-
-/** What all pages are shown, read while there is one. */
-class Feed {
-  readonly #reader: FolderReader;
-  readonly #listeners = new Set<Listener>();
-  #timer: NodeJS.Timeout | null = null;
-  #looking: Promise<void> = Promise.resolve();
-  #shown: Snapshot | null = null;
-  /** The newest parts by name, as JSON. */
-  #parts = new Map<string, string>();
-
-  constructor(folder: string) {
-    this.#reader = new FolderReader(folder);
-  }
-
-  async add(response: ServerResponse): Promise<void> {
-    const listener: Listener = { response, sent: new Map() };
-    this.#listeners.add(listener);
-    response.on("drain", () => this.#send(listener));
-    response.on("close", () => this.#listeners.delete(listener));
-    response.on("error", () => this.#listeners.delete(listener));
-    await this.#look();
-    this.#timer ??= setInterval(() => void this.#look(), POLL).unref();
-  }
-
-  async close(): Promise<void> {
-    await this.#look();
-    if (this.#timer) clearInterval(this.#timer);
-    for (const { response } of this.#listeners) response.end("event: end\ndata: {}\n\n");
-  }
-
-  /** One look after another; a page that closed leaves none for the next time. */
-  #look(): Promise<void> {
-    this.#looking = this.#looking.then(async () => {
-      if (this.#listeners.size === 0) return;
-      const snapshot = await this.#reader.read();
-      if (snapshot !== this.#shown)
-        this.#parts = new Map(Object.entries(partsOf(snapshot)).map(([name, part]) => [name, JSON.stringify(part)]));
-      this.#shown = snapshot;
-      for (const listener of this.#listeners) this.#send(listener);
-    });
-    return this.#looking;
-  }
-
-  /** Sends the parts that are news to a page; one that has not taken the last waits, and then gets the newest. */
-  #send({ response, sent }: Listener): void {
-    for (const [name, part] of this.#parts) {
-      if (response.writableNeedDrain) return;
-      if (sent.get(name) === part) continue;
-      response.write(`event: ${name}\ndata: ${part}\n\n`);
-      sent.set(name, part);
-    }
-  }
 }
 
 /** A page elsewhere may not talk to this server under a name that leads here (DNS rebinding). */

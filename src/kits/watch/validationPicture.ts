@@ -4,12 +4,13 @@ import { compile, noGrad, type Tensor } from "../../index.ts";
 import type { GpuSlices } from "../batch.ts";
 import type { Network } from "../network.ts";
 import { overlaySlice } from "../overlay.ts";
-import { grid, type Picture } from "../picture.ts";
+import { grid, type Picture, type Rgb } from "../picture.ts";
 import { targetSlices, type SliceSource } from "../sample.ts";
 import type { Stage } from "../stages.ts";
 
 const SLICES = 4;
 const PANEL = 192;
+const BLACK: Rgb = [0, 0, 0]; // as the panels are: fits light and dark pages
 
 /** At most four of `slices`, and no more than a batch, spread evenly over those that show what the stage looks for. */
 export function picturedSlices(source: SliceSource, slices: readonly number[], batch: number): number[] {
@@ -52,5 +53,5 @@ export async function drawValidation(
       { panel: PANEL, window: [0, 1], crop: "none" },
     ),
   );
-  return grid(tiles, 2);
+  return grid(tiles, 2, BLACK);
 }

@@ -105,7 +105,7 @@ function optionsOf(plot: LinePlot, width: number, group: string, moved: (shown: 
   };
   const { range, level, mark } = plot;
   return {
-    ...{ width, height: HEIGHT, legend: { show: false } },
+    ...{ width, height: HEIGHT, legend: { show: false }, padding: [8, 8, 0, 0] },
     cursor: { sync: { key: group }, points: { size: 6 }, drag: { x: true, y: false } },
     scales: {
       x: { time: false, range: (_, low, high) => (low < high ? [low, high] : [low - 1, high + 1]) },
@@ -120,7 +120,13 @@ function optionsOf(plot: LinePlot, width: number, group: string, moved: (shown: 
       { ...axis, size: 30, values: (_, ticks) => ticks.map((v) => String(Number(v.toPrecision(6)))) },
       { ...axis, size: 54, values: (_, ticks) => ticks.map((v) => String(Number(v.toPrecision(4)))) },
     ],
-    series: [{}, ...plot.series.map((one) => ({ ...strokeOf(plot, one), width: 1.75, spanGaps: true }))],
+    series: [
+      {},
+      ...plot.series.map((one) => {
+        const { stroke, dash } = strokeOf(plot, one);
+        return { stroke, dash, width: 1.75, spanGaps: true, points: { size: 4, fill: stroke } };
+      }),
+    ],
     hooks: {
       setCursor: [moved],
       draw: [
