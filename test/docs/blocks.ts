@@ -66,10 +66,10 @@ process.stdout.write(JSON.stringify({ compared, wrong }));
 `;
 
 /**
- * Runs blocks one after another, each a module of its own, in a folder that has the built package installed, and returns
- * what is wrong: errors, and lines whose output is not what the comment behind them says.
+ * Runs blocks one after another, each a module of its own, in a folder that has the built package installed. Returns
+ * what is wrong: errors, and lines whose output is not what the comment behind them says; and how many lines were compared.
  */
-export async function runBlocks(blocks: readonly Block[]): Promise<string[]> {
+export async function runBlocks(blocks: readonly Block[]): Promise<{ compared: number; wrong: string[] }> {
   const folder = mkdtempSync(join(tmpdir(), "wgrad-docs-"));
   try {
     mkdirSync(join(folder, "node_modules"));
