@@ -22,7 +22,7 @@ function pageOf({ file, name }: Entry): string {
 
 /** Functions, classes and constants first, then types, both by name. */
 function inOrder(a: Entry, b: Entry): number {
-  const key = ({ name, declaration }: Entry): string => `${isType(declaration) ? 1 : 0} ${name.toLowerCase()}`;
+  const key = ({ name, declaration }: Entry): string => `${isType(declaration) ? 1 : 0} ${name.toLowerCase()} ${name}`;
   return key(a) < key(b) ? -1 : 1;
 }
 
@@ -30,14 +30,14 @@ function inOrder(a: Entry, b: Entry): number {
 export function apiPages(entries: readonly Entry[]): Map<string, string> {
   const onPage = (file: string): Entry[] => entries.filter((entry) => pageOf(entry) === file).sort(inOrder);
   const anchors = new Map(areas.map(({ page }) => [page, anchorsOf(onPage(page).map(({ name }) => name))]));
-  const places = new Map(entries.map((entry) => [entry.name.split(".").at(-1)!, entry]));
 
   const page = (file: string): string => {
     const { title, about } = areas.find((area) => area.page === file)!;
     const own = onPage(file);
     const anchor = (name: string): string => anchors.get(file)!.get(name)!;
     const linkTo = (type: string): string | null => {
-      const entry = places.get(type);
+      const called = entries.filter(({ name }) => name.split(".").at(-1) === type);
+      const entry = called.find((e) => pageOf(e) === file) ?? called[0]; // "." and "./kits" share a few names
       if (!entry) return null;
       const page = pageOf(entry);
       return `${page === file ? "" : page}#${anchors.get(page)!.get(entry.name)!}`;
