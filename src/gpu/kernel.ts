@@ -31,11 +31,6 @@ export interface Source {
 /** Those that users have defined, by name: see defineKernel(). */
 export const ownKernels = new Map<string, Source>();
 
-/** True for the kernels in wgsl/. */
-export function isBuiltIn(kernel: string): kernel is KernelName {
-  return Object.hasOwn(kernels, kernel);
-}
-
 function source(kernel: KernelName): Source {
   return ownKernels.get(kernel) ?? kernels[kernel];
 }

@@ -5,7 +5,7 @@ import { debugLog } from "../debug.ts";
 import { hashString } from "../random.ts";
 import { inNode } from "./adapter.ts";
 import type { Gpu } from "./device.ts";
-import { isBuiltIn, kernelText, specialise } from "./kernel.ts";
+import { kernelText, ownKernels, specialise } from "./kernel.ts";
 import type { KernelCall } from "./program.ts";
 import type { Shader } from "./translator.ts";
 
@@ -45,7 +45,7 @@ interface Wanted {
 
 /** Those not yet in use here. */
 function shadersOf(g: Gpu, calls: readonly KernelCall[]): Wanted[] {
-  const missing = calls.filter(({ kernel, key }) => isBuiltIn(kernel) && !g.pipelines.get(key)); // others know only those
+  const missing = calls.filter(({ kernel, key }) => !ownKernels.has(kernel) && !g.pipelines.get(key)); // others know none of them
   const distinct = new Map(missing.map((call) => [call.key, call]));
   return [...distinct.values()].map(({ kernel, key, consts, immediates }) => ({
     shader: { kernel, key, consts, immediates: immediates?.length ?? 0 },
