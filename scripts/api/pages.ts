@@ -5,7 +5,14 @@ import { declaredName, type Entry } from "./names.ts";
 
 const NOTE = "Generated from the docstrings by `npm run docs:api`; do not edit.";
 
-const anchor = (name: string): string => name.toLowerCase().replace(/[^\w-]/g, "");
+const slug = (name: string): string => name.toLowerCase().replace(/[^\w-]/g, "");
+
+/** What the headings of a page are called in links: of equal ones, as `tensor` and `Tensor` are, later ones get a number. */
+function anchorsOf(names: readonly string[]): Map<string, string> {
+  const slugs = names.map(slug);
+  const number = (i: number): number => slugs.slice(0, i).filter((other) => other === slugs[i]).length;
+  return new Map(names.map((name, i) => [name, number(i) === 0 ? slugs[i] : `${slugs[i]}-${number(i)}`]));
+}
 
 function pageOf({ file, name }: Entry): string {
   const area = areas.find(({ files }) => files.test(file));
@@ -15,22 +22,25 @@ function pageOf({ file, name }: Entry): string {
 
 /** Functions, classes and constants first, then types, both by name. */
 function inOrder(a: Entry, b: Entry): number {
-  const key = ({ name, declaration }: Entry): string => `${isType(declaration) ? 1 : 0} ${name.toLowerCase()}`;
+  const key = ({ name, declaration }: Entry): string => `${isType(declaration) ? 1 : 0} ${name.toLowerCase()} ${name}`;
   return key(a) < key(b) ? -1 : 1;
 }
 
 /** The pages of `entries` by their file name in docs/api. Throws for a public name that belongs to none. */
 export function apiPages(entries: readonly Entry[]): Map<string, string> {
-  const onPage = (file: string): Entry[] => entries.filter((entry) => pageOf(entry) === file);
-  const places = new Map(entries.map((entry) => [entry.name.split(".").at(-1)!, entry]));
+  const onPage = (file: string): Entry[] => entries.filter((entry) => pageOf(entry) === file).sort(inOrder);
+  const anchors = new Map(areas.map(({ page }) => [page, anchorsOf(onPage(page).map(({ name }) => name))]));
 
   const page = (file: string): string => {
     const { title, about } = areas.find((area) => area.page === file)!;
-    const own = onPage(file).sort(inOrder);
+    const own = onPage(file);
+    const anchor = (name: string): string => anchors.get(file)!.get(name)!;
     const linkTo = (type: string): string | null => {
-      const entry = places.get(type);
+      const called = entries.filter(({ name }) => name.split(".").at(-1) === type);
+      const entry = called.find((e) => pageOf(e) === file) ?? called[0]; // "." and "./kits" share a few names
       if (!entry) return null;
-      return `${pageOf(entry) === file ? "" : pageOf(entry)}#${anchor(entry.name)}`;
+      const page = pageOf(entry);
+      return `${page === file ? "" : page}#${anchors.get(page)!.get(entry.name)!}`;
     };
     const names = own.map(({ name }) => `[${name}](#${anchor(name)})`).join(" · ");
     const sections = own.map((entry) => {

@@ -32,17 +32,17 @@ export type OwnKernel = (call: KernelCallOptions) => void;
  * entry point `main`, bindings `@group(0) @binding(0..)` of `array<...>` one per line and in order, and every number that
  * a call may change as a `const NAME: type = value;` line. Calls are part of steps and compiled steps; a gradient is given by
  * record(). The kernel must write every element of its outputs, which are made by empty(), and give the same bits in
- * whatever order its workgroups run. `name` stands in errors and profiles, as own/name.
+ * whatever order its workgroups run. Errors and profiles call it `own/name`.
  *
- * Throws KernelError for a text without that form, and for a name that another kernel has; a call throws KernelError
+ * Throws KernelError for a text without that form, and for a name that is given to another text already; a call throws KernelError
  * for a buffer that is missing or a grid out of range. A const that the text does not have, and a text that does not
  * compile, are a KernelError of the step or read() that runs it.
  */
 export function defineKernel(name: string, code: string): OwnKernel {
   const before = defined.get(name);
   if (before && before.code !== code)
-    throw new KernelError(`defineKernel: there is a kernel ${name} already; choose another name`);
-  const kernel = reflect(`own/${name}`, code);
+    throw new KernelError(`defineKernel: there is a kernel ${name} with another text already; choose another name`);
+  const kernel = reflect(`own/${name}`, code); // a name that no kernel in wgsl/ has
   defined.set(name, kernel);
   return (call) => launch<Kernel>(kernel, call);
 }

@@ -8,7 +8,7 @@ import { transformSync } from "esbuild";
 
 export const root = join(import.meta.dirname, "../..");
 
-/** One fenced block. ```ts run file=src/x.ts gives language "ts", run true, file "src/x.ts". */
+/** One fenced block: ```ts run gives language "ts" and run true. */
 export interface Block {
   /** docs/page.md */
   readonly page: string;
@@ -16,6 +16,7 @@ export interface Block {
   readonly line: number;
   readonly language: string;
   readonly run: boolean;
+  /** The path that stands by itself above the block, for a file of the repository. */
   readonly file: string | null;
   readonly code: string;
 }
@@ -28,19 +29,18 @@ export function pages(): string[] {
 
 export function blocksOf(page: string): Block[] {
   const text = readFileSync(join(root, page), "utf8");
-  return [...text.matchAll(/^```(\w+)([^\n]*)\n(.*?)^```$/gms)].map((found) => {
-    const [, language, info, code] = found;
-    const line = text.slice(0, found.index).split("\n").length + 1;
-    const file = /\bfile=(\S+)/.exec(info)?.[1] ?? null;
-    return { page, line, language, run: /\brun\b/.test(info), file, code };
+  return [...text.matchAll(/(?:^`([\w./]+)`\n\n)?^```(\w+)([^\n]*)\n(.*?)^```$/gms)].map((found) => {
+    const [whole, file = null, language, info, code] = found;
+    const line = text.slice(0, found.index + whole.lastIndexOf(code)).split("\n").length;
+    return { page, line, language, run: info.trim() === "run", file, code };
   });
 }
 
 /** `console.log(x); // 3` as a check that 3 is what it prints. */
-function checked(code: string, place: string): string {
+function checked({ page, line, code }: Block): string {
   const lines = code.split("\n").map((text, i) => {
     const found = /^(\s*)console\.log\((.*)\); \/\/ (.*)$/.exec(text);
-    return found ? `${found[1]}printed("${place}+${i}", ${JSON.stringify(found[3])}, ${found[2]});` : text;
+    return found ? `${found[1]}printed("${page}:${line + i}", ${JSON.stringify(found[3])}, ${found[2]});` : text;
   });
   return lines.join("\n");
 }
@@ -48,7 +48,9 @@ function checked(code: string, place: string): string {
 const RUNNER = `
 import { format } from "node:util";
 const wrong = [];
+let compared = 0;
 globalThis.printed = (place, expected, ...values) => {
+  compared++;
   const found = format(...values);
   if (found !== expected) wrong.push(place + ": the page says " + expected + ", the code " + found);
 };
@@ -60,27 +62,26 @@ for (const file of process.argv.slice(2)) {
   }
 }
 (await import("wgrad")).close();
-process.stdout.write(JSON.stringify(wrong));
+process.stdout.write(JSON.stringify({ compared, wrong }));
 `;
 
 /**
- * Runs blocks one after another, each a module of its own, in a folder that has the built package installed, and returns
- * what is wrong: errors, and lines whose output is not what the comment behind them says.
+ * Runs blocks one after another, each a module of its own, in a folder that has the built package installed. Returns
+ * what is wrong: errors, and lines whose output is not what the comment behind them says; and how many lines were compared.
  */
-export async function runBlocks(blocks: readonly Block[]): Promise<string[]> {
+export async function runBlocks(blocks: readonly Block[]): Promise<{ compared: number; wrong: string[] }> {
   const folder = mkdtempSync(join(tmpdir(), "wgrad-docs-"));
   try {
     mkdirSync(join(folder, "node_modules"));
     symlinkSync(root, join(folder, "node_modules/wgrad"), "junction");
     const files = blocks.map((block) => {
-      const place = `${block.page}:${block.line}`;
-      const file = join(folder, `${place.replace(/\W/g, "-")}.mjs`);
-      writeFileSync(file, transformSync(checked(block.code, place), { loader: "ts" }).code);
+      const file = join(folder, `${block.page.replace(/\W/g, "-")}-${block.line}.mjs`);
+      writeFileSync(file, transformSync(checked(block), { loader: "ts" }).code);
       return file;
     });
     writeFileSync(join(folder, "run.mjs"), RUNNER);
     const { stdout } = await promisify(execFile)(process.execPath, ["run.mjs", ...files], { cwd: folder });
-    return JSON.parse(stdout.trim().split("\n").at(-1)!) as string[];
+    return JSON.parse(stdout.trim().split("\n").at(-1)!) as { compared: number; wrong: string[] };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

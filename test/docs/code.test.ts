@@ -1,6 +1,8 @@
 // Every ```ts block of README.md and docs/ compiles against the sources; those marked `run` run, and print what they say.
+import { join } from "node:path";
+import { build } from "esbuild";
 import { expect, test } from "vitest";
-import { blocksOf, pages, runBlocks, type Block } from "./blocks.ts";
+import { blocksOf, pages, root, runBlocks, type Block } from "./blocks.ts";
 import { findings } from "./typecheck.ts";
 
 /** README.md's examples are parts of programs: what they use and do not say. */
@@ -13,7 +15,7 @@ const AROUND: Readonly<Record<string, string>> = {
   labels: "Int32Array<ArrayBuffer>",
 };
 
-/** Blocks with `file=` belong to extending.test.ts, which puts them where they say. */
+/** Blocks below the path of a file are for extending.test.ts, which puts them there. */
 const blocks = pages().flatMap(blocksOf);
 const examples = blocks.filter(({ language, file }) => language === "ts" && file === null);
 
@@ -35,6 +37,38 @@ test("every TypeScript block of every page compiles", () => {
   expect(findings(new Map(examples.map(moduleOf)))).toEqual([]);
 });
 
+test("the command that bundles for browsers leaves nothing of Node in what a page loads", async () => {
+  const page = "docs/getting-started.md";
+  const options = blocksOf(page).find(({ code }) => code.includes("esbuild"))!.code;
+  const example = examples.findLast((block) => block.page === page)!;
+  const external = [...options.matchAll(/--external:([^\s']+)/g)].map(([, name]) => name);
+  const stdin = { contents: example.code, resolveDir: root, loader: "ts" as const };
+  const alias = { wgrad: join(root, "dist/index.js") };
+  const settings = {
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    outdir: root,
+    write: false,
+    metafile: true,
+  } as const;
+  const { metafile } = await build({ ...settings, stdin, alias, external });
+  const { outputs } = metafile;
+  const loaded = (file: string): string[] => {
+    const now = outputs[file]?.imports.filter(({ kind }) => kind === "import-statement") ?? [];
+    return [file, ...now.flatMap(({ path }) => loaded(path))];
+  };
+  const entry = Object.keys(outputs).find((file) => outputs[file].entryPoint)!;
+  expect(loaded(entry).filter((file) => external.some((name) => file.startsWith(name.replace("*", ""))))).toEqual([]);
+  expect(
+    Object.values(outputs)
+      .flatMap(({ imports }) => imports)
+      .map(({ path }) => path),
+  ).toContain("webgpu");
+});
+
 test("blocks marked run do what the page says", async () => {
-  expect(await runBlocks(examples.filter(({ run }) => run))).toEqual([]);
+  const { compared, wrong } = await runBlocks(examples.filter(({ run }) => run));
+  expect(wrong).toEqual([]);
+  expect(compared).toBeGreaterThan(25);
 });

@@ -1,4 +1,4 @@
-// docs/extending.md is true: its changes are made in a copy of the repository, which is compiled, and its tests are run.
+// What docs/contributing.md says is true: its changes are made in a copy of the repository, which is compiled, and its tests are run.
 import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,9 @@ import { findings } from "./typecheck.ts";
 
 const run = promisify(execFile);
 const copy = mkdtempSync(join(tmpdir(), "wgrad-extended-"));
-const changes = blocksOf("docs/extending.md").filter((block): block is Block & { file: string } => block.file !== null);
+const changes = blocksOf("docs/contributing.md").filter(
+  (block): block is Block & { file: string } => block.file !== null,
+);
 const files = [...new Set(changes.map(({ file }) => file))];
 const textOf = (file: string): string => readFileSync(join(copy, file), "utf8");
 
@@ -24,7 +26,8 @@ function applied(text: string, { file, code }: { file: string; code: string }): 
         .map((l) => `${l.slice(1)}\n`)
         .join("");
     const [before, after] = [side("+"), side("-")];
-    if (text.split(before).length !== 2) throw new Error(`docs/extending.md: ${file} must hold this once:\n${before}`);
+    if (text.split(before).length !== 2)
+      throw new Error(`docs/contributing.md: ${file} must hold this once:\n${before}`);
     text = text.replace(before, () => after);
   }
   return text;

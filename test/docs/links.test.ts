@@ -17,14 +17,19 @@ const prose = (page: string): string =>
     .replace(/^```.*?^```$/gms, "")
     .replace(/`[^`\n]*`/g, (code) => code.replace(/\W/g, ""));
 
-/** What a heading is called in a link. */
-const anchors = (page: string): string[] =>
-  [...prose(page).matchAll(/^#+ (.*)$/gm)].map(([, text]) =>
+/** What headings are called in links; of equal ones later ones get a number. */
+function anchors(page: string): string[] {
+  const slugs = [...prose(page).matchAll(/^#+ (.*)$/gm)].map(([, text]) =>
     text
       .toLowerCase()
       .replace(/[^\w\s-]/g, "")
       .replaceAll(" ", "-"),
   );
+  return slugs.map((slug, i) => {
+    const before = slugs.slice(0, i).filter((other) => other === slug).length;
+    return before === 0 ? slug : `${slug}-${before}`;
+  });
+}
 
 test("every link between pages leads somewhere", () => {
   const wrong: string[] = [];
