@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sampleCase } from "../../examples/kidney-viewer/sample.ts";
 import { close, init } from "../../src/index.ts";
+import { countLabels, dice, kitsRegions } from "../../src/kits/metrics.ts";
 import { parseImage, parseLabels } from "../../src/kits/nifti_bytes.ts";
 import { connectedComponents } from "../../src/kits/postprocess.ts";
 import { stageNames } from "../../src/kits/stages.ts";
@@ -21,11 +22,11 @@ test("they are small enough to ship", () => {
   expect(bytes.reduce((a, b) => a + b)).toBeLessThan(2e6);
 });
 
-test("the sample scan, a phantom that they were not trained on: kidneys, a tumor and a cyst", async () => {
+test("the sample scan, a phantom that they were not trained on: kidneys and a tumor", async () => {
   const { image, label, geometry } = sampleCase();
   const labels = await segmentShipped({ data: image, header: geometry });
   expect(kidneyDice(label, labels)).toBeGreaterThan(0.9);
-  expect([...new Set(labels)].sort()).toEqual([0, 1, 2, 3]);
+  expect(dice(countLabels(label, labels, kitsRegions.tumor))).toBeGreaterThan(0.8);
 });
 
 // They were trained on this CT: that they find its kidneys shows that nothing is broken, not how good they are.
