@@ -13,7 +13,7 @@ export interface Result {
   /** By label, background first. */
   readonly classes: readonly string[];
   readonly millilitres: readonly number[];
-  /** Where the middle of what is marked lies, in mm of the scan's coordinates; null where nothing is. */
+  /** Where to look first, in mm of the scan's coordinates; null where nothing was found. */
   readonly centre: readonly number[] | null;
   readonly seconds: number;
 }

@@ -1,11 +1,14 @@
-// The scan that the page brings along: a case of the synthetic phantom that no shipped network was trained on, drawn here.
+// The scan that the page brings along, drawn when it is asked for.
 import { encodeNifti } from "../../src/kits/nifti_bytes.ts";
-import { drawPhantomCase } from "../../src/kits/phantom_case.ts";
+import { drawPhantomCase, type PhantomCase } from "../../src/kits/phantom_case.ts";
 
-const SEED = 2026; // training takes seed 0
+/** A case of the synthetic phantom with a tumor. The shipped networks were trained on cases of seed 0. */
+export function sampleCase(): PhantomCase {
+  return drawPhantomCase(0, { seed: 2026, slices: 32, size: 128 });
+}
 
-/** The sample as a NIfTI file. */
+/** The same as a file that might have been dropped. */
 export async function sampleScan(): Promise<File> {
-  const { image, geometry } = drawPhantomCase(0, { seed: SEED, slices: 32, size: 128 });
+  const { image, geometry } = sampleCase();
   return new File([await encodeNifti(image, geometry)], "synthetic-phantom.nii.gz");
 }

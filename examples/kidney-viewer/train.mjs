@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } fr
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { nn } from "../../dist/index.js";
-import { ensurePhantom } from "../../dist/kits.js";
+import { checksum, ensurePhantom } from "../../dist/kits.js";
 
 const { ct, out } = new Command("demo:model")
   .description("Trains the small networks of the kidney viewer on the synthetic phantom and one CT.")
@@ -64,20 +64,12 @@ function train() {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-/** The run without what only says where and when it was made, its weights in half precision. */
+/** The run as predict:kits takes it, without the place of its data, and with its weights in half precision. */
 function ship(folder) {
-  const { preset, options, trained, data, split, wgrad } = JSON.parse(readFileSync(join(run, "run.json"), "utf8"));
+  const facts = JSON.parse(readFileSync(join(run, "run.json"), "utf8"));
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const facts = {
-    status: "finished",
-    wgrad,
-    preset,
-    options,
-    trained,
-    split,
-    data: { ...data, root: "data", note: NOTE },
-  };
+  Object.assign(facts.data, { root: "data", note: NOTE });
   writeFileSync(join(folder, "run.json"), `${JSON.stringify(facts, null, 2)}\n`);
   for (const stage of STAGES) {
     const file = join("checkpoints", stage, "best.safetensors");
@@ -87,20 +79,26 @@ function ship(folder) {
   }
 }
 
-/** A safetensors file of these tensors, those of convolutions as F16, the few others as they are. */
+/** A checkpoint file of these tensors, those of convolutions as F16, the few others as they are. */
 function halved(tensors) {
-  const header = {};
+  const unchecked = encode(tensors, {});
+  return encode(tensors, { crc32: checksum(nn.decodeSafetensors(unchecked).tensors) });
+}
+
+function encode(tensors, metadata) {
+  const header = { __metadata__: metadata };
   const parts = [];
   let end = 0;
   for (const [name, { shape, data }] of Object.entries(tensors)) {
-    const values = shape.length > 1 ? Uint16Array.from(data, toHalf) : data;
-    header[name] = { dtype: shape.length > 1 ? "F16" : "F32", shape, data_offsets: [end, (end += values.byteLength)] };
+    const half = shape.length > 1;
+    const values = half ? Uint16Array.from(data, toHalf) : data;
+    header[name] = { dtype: half ? "F16" : "F32", shape, data_offsets: [end, (end += values.byteLength)] };
     parts.push(Buffer.from(values.buffer, values.byteOffset, values.byteLength));
   }
-  const text = Buffer.from(JSON.stringify(header).padEnd(8 * Math.ceil(JSON.stringify(header).length / 8)));
+  const text = JSON.stringify(header);
   const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  return Buffer.concat([length, text, ...parts]);
+  length.writeBigUInt64LE(BigInt(8 * Math.ceil(text.length / 8)));
+  return Buffer.concat([length, Buffer.from(text.padEnd(Number(length.readBigUInt64LE()))), ...parts]);
 }
 
 /** The bits of the nearest half-precision number, for |value| below 65504. */

@@ -4,11 +4,11 @@ import { colourOf } from "./classes.ts";
 
 /** Grey levels in HU, by name: from black to white. */
 export const windows: Readonly<Record<string, readonly [low: number, high: number]>> = {
-  "abdomen: 40 ± 200 HU": [-160, 240],
-  "model: 140 ± 270 HU": [-130, 410],
-  "contrast: 150 ± 250 HU": [-100, 400],
-  "bone: 400 ± 900 HU": [-500, 1300],
-  "lung: -600 ± 750 HU": [-1350, 150],
+  "abdomen 40 ± 200": [-160, 240],
+  "model 140 ± 270": [-130, 410],
+  "contrast 150 ± 250": [-100, 400],
+  "bone 400 ± 900": [-500, 1300],
+  "lung -600 ± 750": [-1350, 150],
 };
 
 const planes = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };

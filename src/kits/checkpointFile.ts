@@ -44,8 +44,8 @@ export async function loadWeights(folder: string, stage: string, judged: boolean
   return { model, discriminators: (await loadCheckpoint(`${best}.discriminators.safetensors`)).tensors };
 }
 
-/** Over names, types, shapes, values and metadata. */
-function checksum(tensors: StateDict, metadata: Readonly<Record<string, string>>): string {
+/** What a file's metadata say under `crc32`: over names, types, shapes, values as they are read, and the other metadata. */
+export function checksum(tensors: StateDict, metadata: Readonly<Record<string, string>> = {}): string {
   const entries = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   let crc = crc32(JSON.stringify(entries));
   for (const [name, { shape, dtype, data }] of Object.entries(tensors).sort(([a], [b]) => (a < b ? -1 : 1))) {

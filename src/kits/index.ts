@@ -4,6 +4,7 @@ export * from "./augment.ts";
 export * from "./batch.ts";
 export * from "./cache.ts";
 export * from "./cascade.ts";
+export { checksum } from "./checkpointFile.ts";
 export * from "./cascadeRules.ts";
 export * from "./compose.ts";
 export * from "./convert/fromNnunet.ts";

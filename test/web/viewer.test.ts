@@ -1,8 +1,7 @@
 // The kidney viewer in a browser: a scan is opened, segmented and saved as a user would, and its labels are Node's.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Page } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildPage } from "../../examples/kidney-viewer/build.mjs";
 import { close, init } from "../../src/index.ts";
@@ -11,6 +10,7 @@ import { writePhantom } from "../../src/kits/phantom.ts";
 import { segment } from "../../src/kits/segment.ts";
 import { saveTinyWeights, tinyOptions } from "../kits/tinyCascade.ts";
 import { openPage, serve, startChromium } from "./chromium.ts";
+import { downloadLabels, message, messageShown, open, text } from "./page.ts";
 
 const chromium = await startChromium();
 const work = mkdtempSync(join(tmpdir(), "wgrad-viewer-"));
@@ -34,34 +34,13 @@ afterAll(async () => {
   rmSync(work, { recursive: true });
 });
 
-const text = (page: Page, id: string) => page.$eval(`#${id}`, (element) => element.textContent);
-const messageShown = (page: Page) => page.evaluate(`!document.getElementById("message").hidden`);
-const message = (page: Page) => page.waitForFunction(`!document.getElementById("message").hidden`);
-
-type FileInput = { uploadFile(path: string): Promise<void> };
-
-async function open(page: Page, path: string): Promise<void> {
-  await ((await page.$("#file")) as FileInput).uploadFile(path);
-}
-
-/** Waits for a result or a message, then takes the label map as a user does. */
-async function downloadLabels(page: Page): Promise<string> {
-  await page.waitForFunction(`!document.getElementById("download").disabled`, { timeout: 200_000 });
-  const session = await page.createCDPSession();
-  await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: downloads });
-  await page.click("#download");
-  const path = join(downloads, "imaging_labels.nii.gz");
-  await expect.poll(() => existsSync(path), { timeout: 10_000 }).toBe(true);
-  return path;
-}
-
 test.skipIf(!chromium)(
   "a scan is opened, segmented and saved: Node's labels, and no request to anyone else",
   async () => {
     const server = await serve(pageFolder);
     const { page, errors, requests } = await openPage(chromium!, server.url);
     await open(page, scan);
-    const saved = await parseLabels(readFileSync(await downloadLabels(page)), "saved");
+    const saved = await parseLabels(readFileSync(await downloadLabels(page, downloads)), "saved");
     const source = await parseImage(readFileSync(scan), "scan");
     const { labels } = await segment(source, options, weights);
     expect(saved.header.affine).toEqual(source.header.affine);
@@ -90,7 +69,7 @@ test.skipIf(!chromium)(
     expect(await text(page, "scan")).toBe("imaging.nii.gz");
     expect(await text(page, "legend")).toContain(`kidney${kidney.toFixed(1)} ml`);
 
-      const foreign = requests.filter((url) => !url.startsWith(server.url) && !/^(data|blob):/.test(url));
+    const foreign = requests.filter((url) => !url.startsWith(server.url) && !/^(data|blob):/.test(url));
     expect(foreign).toEqual([]);
     const fetched = await page.evaluate(`fetch("https://example.org").then(() => "sent", () => "refused")`);
     expect(fetched, "the page's policy").toBe("refused");
