@@ -27,6 +27,7 @@ export interface ScanSlices {
   readonly shape: Triple;
 }
 
+/** How slices are shown to a network. */
 export interface PredictorOptions {
   /** Slices at a time. Another number may choose other kernels, whose results differ in the last bits. */
   readonly batch: number;

@@ -7,6 +7,7 @@ import { blank, grid, paint, paste, type Picture, type Rgb } from "./picture.ts"
 import { resizeBilinear, resizeNearest, type Size } from "./resample.ts";
 import type { Triple } from "./geometry.ts";
 
+/** A scan and its labels, as a preview draws them. */
 export interface PreviewCase {
   readonly name: string;
   /** [S, H, W] Hounsfield units, and labels on the same grid. */

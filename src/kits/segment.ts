@@ -24,6 +24,7 @@ export interface Scan {
 /** Weights by stage; "absent" for a network that had nothing to learn, as run.json has it under `trained`. */
 export type CascadeWeights = Readonly<Partial<Record<StageName, NetworkWeights | "absent">>>;
 
+/** Settings of a segmenter for all its scans. */
 export interface SegmenterOptions {
   /**
    * Slices at a time; default those of each network's training, which gives the labels that the run itself gave. Others may
@@ -43,6 +44,7 @@ export interface SegmentProgress {
   readonly total: number;
 }
 
+/** Settings of one segmentation. */
 export interface SegmentOptions {
   /** Told at the beginning of each stage and after each batch. What it throws ends the segmentation. */
   readonly onProgress?: (at: SegmentProgress) => void;

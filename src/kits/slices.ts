@@ -13,6 +13,7 @@ export interface SliceOptions {
   level: number;
 }
 
+/** Slices as in section 3.2 of the MSALDS-UNet paper. */
 export const sliceDefaults: SliceOptions = { size: 128, window: 540, level: 140 };
 
 /** A volume [S, H, W] and the grid it lies on. */

@@ -9,6 +9,7 @@ import type { CascadeWeights } from "./segment.ts";
 import type { NetworkWeights } from "./trainedNetwork.ts";
 import { isTrained } from "./trainingState.ts";
 
+/** A run whose networks can predict. */
 export interface TrainedCascade {
   readonly options: RunOptions;
   readonly weights: CascadeWeights;

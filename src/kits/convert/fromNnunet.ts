@@ -9,6 +9,7 @@ import { readLabels, writeNifti } from "../nifti.ts";
 import { removeLeftovers } from "../temporary.ts";
 import { place, type Placing } from "./place.ts";
 
+/** What is read, and where it goes. */
 export interface FromNnunetOptions {
   /** nnU-Net's DatasetXXX_Name folder. */
   readonly data: string;
@@ -18,6 +19,7 @@ export interface FromNnunetOptions {
   readonly onCase?: (done: number, total: number, id: string) => void;
 }
 
+/** What was written. */
 export interface FromNnunetResult {
   readonly folder: string;
   readonly cases: number;

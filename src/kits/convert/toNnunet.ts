@@ -14,6 +14,7 @@ import { removeLeftovers } from "../temporary.ts";
 import { NNUNET_SEED, nnunetFolds } from "./nnunetFolds.ts";
 import { place, type Placing } from "./place.ts";
 
+/** What is read, and how the dataset is named and laid out. */
 export interface ToNnunetOptions {
   readonly data: string;
   /** Name of the dataset where detection should not decide. */
@@ -36,6 +37,7 @@ export interface ToNnunetOptions {
   readonly onCase?: (done: number, total: number, id: string) => void;
 }
 
+/** What was written. */
 export interface ToNnunetResult {
   readonly folder: string;
   readonly training: number;

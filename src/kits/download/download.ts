@@ -13,6 +13,7 @@ import { fetchFile, FileError, type FetchOptions, type WantedFile } from "./file
 import { addressIn, addressOf, caseId, parseCases, sourceOf, type Source } from "./sources.ts";
 import { glanceAt, verifyFile } from "./verify.ts";
 
+/** What is fetched, from where, and how patiently. */
 export interface DownloadOptions {
   /** Folder of the case folders, made if needed; in a clone of a challenge's repository, its folder of cases is taken. */
   readonly out: string;
@@ -42,6 +43,7 @@ export interface DownloadOptions {
   readonly say?: (text: string) => void;
 }
 
+/** What is there now. */
 export interface DownloadResult {
   readonly folder: string;
   /** Files that were here and are whole. */
