@@ -48,3 +48,9 @@ test("the page's program is bundled for browsers without a module of Node", asyn
   const outputs = Object.values(metafile.outputs);
   expect(outputs.flatMap(({ imports }) => imports)).toEqual([]);
 });
+
+test("blocks marked run do what the page says", async () => {
+  const { compared, wrong } = await runBlocks(examples.filter(({ run }) => run));
+  expect(wrong).toEqual([]);
+  expect(compared).toBeGreaterThan(25);
+});
