@@ -14,6 +14,7 @@ const entryPoints = {
   translator: "src/gpu/translator.ts",
   "train-kits": "src/kits/main.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
+  "export-kits": "src/kits/exportMain.ts",
   bench: "bench/main.ts",
   "bench-models": "bench/models.ts",
   soak: "test/soak/main.ts",

@@ -94,7 +94,7 @@ export async function outlivingLosses<T>(
 }
 
 /** The stage whose predictions a stage's regions come from. */
-function stageBefore(stage: StageName, { roi }: RunOptions): StageName | null {
+export function stageBefore(stage: StageName, { roi }: RunOptions): StageName | null {
   if (stage === "tumor") return "masses";
   return stage === "coarse" || roi.from === "none" ? null : "coarse";
 }
@@ -268,7 +268,7 @@ async function predictedRegions(run: Cascade, stage: FineStage): Promise<Record<
 }
 
 /** The coarse network's labels of what a fine network looks for. */
-const coarseLabels: Readonly<Partial<Record<StageName, readonly number[]>>> = { kidney: [1, 2], masses: [2] };
+export const coarseLabels: Readonly<Partial<Record<StageName, readonly number[]>>> = { kidney: [1, 2], masses: [2] };
 
 /** The mask of a fine network, joined with the coarse one's where the run says so. */
 async function maskOf(run: Cascade, stage: StageName, id: string) {

@@ -9,6 +9,7 @@ export * from "./datasets/open.ts";
 export * from "./distance.ts";
 export * from "./doctor.ts";
 export * from "./evaluate.ts";
+export * from "./exportKits.ts";
 export * from "./fineNetwork.ts";
 export * from "./metrics.ts";
 export * from "./network.ts";
