@@ -13,6 +13,7 @@ const commands = {
   "train-kits": "src/kits/main.ts",
   "predict-kits": "src/kits/predictMain.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
+  "export-kits": "src/kits/exportMain.ts",
   "dashboard-kits": "src/kits/dashboardMain.ts",
   "download-kits": "src/kits/downloadMain.ts",
   "convert-kits": "src/kits/convertMain.ts",

@@ -51,7 +51,7 @@ export function joinsCoarse({ coarseMasks, roi }: RunOptions): boolean {
 }
 
 /** The coarse network's labels of what a fine network looks for. */
-const coarseLabels: Readonly<Partial<Record<StageName, readonly number[]>>> = { kidney: [1, 2], masses: [2] };
+export const coarseLabels: Readonly<Partial<Record<StageName, readonly number[]>>> = { kidney: [1, 2], masses: [2] };
 
 /** Adds to the mask of a fine stage what the coarse labels say of it; nothing where they are null or do not tell. */
 export function joinMask(mask: Uint8Array, stage: StageName, coarse: Uint8Array | null): void {

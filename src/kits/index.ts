@@ -15,6 +15,7 @@ export * from "./distance.ts";
 export * from "./doctor.ts";
 export * from "./download/download.ts";
 export * from "./evaluate.ts";
+export * from "./exportKits.ts";
 export * from "./fineNetwork.ts";
 export * from "./folds.ts";
 export * from "./metrics.ts";
