@@ -137,7 +137,7 @@ export const rangesOnly: Deed = (request, response, bytes) => {
   delete request.headers["if-range"];
   serve(request, response, bytes);
 };
-/** A server that knows ranges but not If-Range, and gives files another ETag, or none. */
+/** A server that gives files another ETag, or none and then knows no If-Range. */
 const tagged =
   (etag: string | null): Deed =>
   (request, response, bytes) => {
@@ -146,6 +146,8 @@ const tagged =
       Object.fromEntries(Object.entries(head).filter(([name]) => name !== "etag"));
     response.writeHead = ((code: number, head: Record<string, unknown>) =>
       send(code, etag === null ? without(head) : { ...head, etag })) as never;
+    const wanted = request.headers["if-range"];
+    if (etag !== null && wanted !== undefined && wanted !== etag) delete request.headers.range;
     rangesOnly(request, response, bytes);
   };
 /** One of many servers, each with an ETag of its own. */

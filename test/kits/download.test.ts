@@ -324,7 +324,8 @@ describe("checksums", () => {
       change();
       web.deeds = { [IMAGE]: [linked()], "/one": [otherEtag] };
       web.asked = [];
-      expect(await one()).toMatchObject({ fetched: 1, failures: [] });
+      const bytes = web.files.get("/one")!.length - (from === "" ? 0 : 1000);
+      expect(await one()).toMatchObject({ fetched: 1, failures: [], bytes });
       expect(web.asked).toEqual([`${IMAGE} from 1000`, `/one${from}`]);
       expect(readFileSync(image()).equals(web.files.get("/one")!)).toBe(true);
       rmSync(image());
