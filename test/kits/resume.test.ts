@@ -68,7 +68,7 @@ describe("a run that is killed", () => {
     const statuses = [...(await heard!).matchAll(/"status":"(\w+)"|event: (end)/g)].map(
       ([, status, end]) => status ?? end,
     );
-    expect(new Set(statuses)).toEqual(new Set(["running", "finished", "end"]));
+    expect(statuses.slice(-3)).toEqual(["running", "finished", "end"]);
     const expected = madeIn("whole");
     const shown = shownIn("whole");
     expect([...shown.keys()].length).toBeGreaterThan(20);
