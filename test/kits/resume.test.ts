@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writePhantom } from "../../src/kits/phantom.ts";
 import { Rng } from "../../src/random.ts";
+import { shownScalars } from "../tensorboard/readEvents.ts";
 import { expectSame, expectWhole, made, runTiny, temporaries, type Ended, type Ending } from "./tinyRun.ts";
 
 const KILLS = Number(process.env.WGRAD_KILLS ?? 3);
@@ -22,6 +23,20 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 const run = (out: string, args: readonly string[], ending: Ending = {}): Promise<Ended> =>
   runTiny(join(work, "data"), join(work, out), args, ending);
 const madeIn = (out: string): Record<string, string> => made(join(work, out));
+
+/** All that a dashboard says until it ends. */
+const pageOf = async (url: string): Promise<string> => (await fetch(`${url}events`)).text();
+
+/** What TensorBoard shows of the epochs of a run, by stage and tag; but for speed and the memory of the process. */
+function shownIn(out: string): Map<string, Map<number, number>> {
+  const stages = readdirSync(join(work, out, "tensorboard")).sort();
+  const all = stages.flatMap((stage) =>
+    [...shownScalars(join(work, out, "tensorboard", stage))].map(
+      ([tag, steps]) => [`${stage}: ${tag}`, steps] as const,
+    ),
+  );
+  return new Map(all.filter(([tag]) => !/loss\/step|per second|process/.test(tag)));
+}
 
 /** Where kills fall: in the n-th change of a file of some kind, n below `changes`, or after some time. */
 const MOMENTS: readonly { name: string; pattern?: string; changes?: number }[] = [
@@ -44,9 +59,19 @@ async function runToKill({ name, pattern, changes }: (typeof MOMENTS)[number], r
 
 describe("a run that is killed", () => {
   test("and resumed, again and again, ends with the bytes of one that was not", async () => {
-    const whole = await run("whole", []);
-    expect(whole.status).toBe(0);
+    let heard: Promise<string> | undefined;
+    const whole = await run("whole", ["--dashboard", "0"], {
+      when: /dashboard: http\S+\n/,
+      then: (_, err) => (heard = pageOf(/dashboard: (\S+)/.exec(err)![1])),
+    });
+    expect(whole.status).toBe(0); // with a page open
+    const statuses = [...(await heard!).matchAll(/"status":"(\w+)"|event: (end)/g)].map(
+      ([, status, end]) => status ?? end,
+    );
+    expect(statuses.slice(-3)).toEqual(["running", "finished", "end"]);
     const expected = madeIn("whole");
+    const shown = shownIn("whole");
+    expect([...shown.keys()].length).toBeGreaterThan(20);
     const rng = new Rng(20, "kills");
     const fell: Record<string, number> = {};
     let [kills, halfWritten, runs] = [0, 0, 0];
@@ -66,6 +91,7 @@ describe("a run that is killed", () => {
       } while (ended.killed);
       expect(ended.status).toBe(0);
       expectSame(madeIn("killed"), expected);
+      expect(shownIn("killed")).toEqual(shown);
       expect(temporaries(work)).toEqual([]); // in the run folder and beside it, where slices are kept
     } while (kills < KILLS);
     expect(fell.preprocessing).toBeGreaterThan(0);

@@ -30,7 +30,7 @@ export interface Ending {
   readonly fileLimit?: number;
   /** What is done to the process once it has written this. */
   readonly when?: RegExp;
-  readonly then?: (child: ChildProcess) => void;
+  readonly then?: (child: ChildProcess, err: string) => void;
 }
 
 /** Runs the command on the data folder `data` to its end, by itself or by what is done to it. */
@@ -50,7 +50,7 @@ export function runTiny(data: string, out: string, args: readonly string[], endi
       err += text;
       if (!when?.test(err)) return;
       when = undefined;
-      then!(child);
+      then!(child, err);
     });
     const timer = ms === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), ms);
     child.on("close", (status, signal) => {

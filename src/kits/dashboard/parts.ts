@@ -142,11 +142,9 @@ function tilesOf(stage: string | null, lines: readonly EpochLog[], live: Live | 
       value: last?.gpuMemory === undefined ? "–" : `${(last.gpuMemory / 2 ** 20).toFixed(0)} MiB`,
       note: "per training step",
     },
-    {
-      name: "time left",
-      value: left === null ? "–" : formatDuration(left),
-      note: live?.phase?.label ?? "",
-    },
+    ...(live?.phase
+      ? [{ name: "time left", value: left === null ? "–" : formatDuration(left), note: live.phase.label }]
+      : []),
   ];
 }
 
