@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
@@ -25,9 +25,11 @@ function write(file) {
 try {
   execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.types.json"), "--outDir", all], { stdio: "inherit" });
   const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  for (const { types } of Object.values(exports)) if (types) write(types.replace("./dist/", "").replace(".d.ts", ""));
-  const index = join(root, "dist/index.d.ts");
-  writeFileSync(index, `/// <reference types="@webgpu/types" />\n${readFileSync(index, "utf8")}`);
+  for (const { types } of Object.values(exports).filter(({ types }) => types)) {
+    const entry = join(root, types);
+    write(relative("dist", types).replace(".d.ts", ""));
+    writeFileSync(entry, `/// <reference types="@webgpu/types" />\n${readFileSync(entry, "utf8")}`);
+  }
 } finally {
   rmSync(all, { recursive: true });
 }

@@ -105,6 +105,7 @@ try {
     join(folder, "kits.ts"),
     `import { presets } from "wgrad/kits";\nexport const names: string[] = Object.keys(presets);\n`,
   );
+  writeFileSync(join(folder, "layers.ts"), `import { Conv2d } from "wgrad/nn";\nexport class Mine extends Conv2d {}\n`);
   writeFileSync(join(folder, "index.html"), `<script type="module" src="./user.ts"></script>`);
   await step("npm install of the tarball in an empty folder", () => {
     const tarball = readdirSync(folder).find((f) => f.endsWith(".tgz"));
@@ -115,6 +116,7 @@ try {
   const bundler = { module: "preserve", moduleResolution: "bundler" };
   const node = { types: ["node"], typeRoots: [join(root, "node_modules/@types")] };
   await step("types: strict, nodenext", () => compiles("user.ts", { module: "nodenext" }));
+  await step("types: wgrad/nn alone", () => compiles("layers.ts", { module: "nodenext" }));
   await step("types: strict, bundler", () => compiles("user.ts", bundler));
   await step("types: wgrad/kits with @types/node, nodenext", () =>
     compiles("kits.ts", { module: "nodenext", ...node }),
