@@ -125,11 +125,9 @@ export function groupNorm(
 }
 
 /**
- * Instance normalisation: mean and variance over the space of every channel of every sample. The same in training and
- * evaluation.
+ * Instance normalisation: mean and variance over space per channel and sample, the same in training and evaluation.
  * `x`: [N, C, ...]. `weight`, `bias`: [C] or null. Returns the shape of `x`.
- * Throws ShapeError for shapes that do not fit and for one value per channel. Source: Ulyanov et al. 2016,
- * arXiv:1607.08022.
+ * Throws ShapeError for shapes that do not fit, or one value per channel. Ulyanov et al. 2016, arXiv:1607.08022.
  */
 export function instanceNorm(
   x: Tensor,
