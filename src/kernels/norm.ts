@@ -41,8 +41,7 @@ export interface BatchNormOptions {
  * Batch normalisation: y = (x - mean) / sqrt(var + eps) * weight + bias, moments per channel over batch and space.
  * `x`: [N, C, ...]. `weight`, `bias`: [C] or null. Returns the shape of `x`. In training the running statistics, if
  * given, are updated on the GPU: running = (1 - momentum) * running + momentum * batch.
- * Throws ShapeError for shapes that do not fit and for one value per channel in training, OptionError for options out
- * of range.
+ * Throws ShapeError for shapes that do not fit, or one value per channel in training, OptionError for bad options.
  * Source: Ioffe and Szegedy 2015, arXiv:1502.03167; rules of PyTorch's `batch_norm`.
  */
 export function batchNorm(x: Tensor, weight: Tensor | null, bias: Tensor | null, options: BatchNormOptions): Tensor {
@@ -129,11 +128,9 @@ export function groupNorm(
 }
 
 /**
- * Instance normalisation: mean and variance over the space of every channel of every sample. The same in training and
- * evaluation.
+ * Instance normalisation: mean and variance over space per channel and sample, the same in training and evaluation.
  * `x`: [N, C, ...]. `weight`, `bias`: [C] or null. Returns the shape of `x`.
- * Throws ShapeError for shapes that do not fit and for one value per channel. Source: Ulyanov et al. 2016,
- * arXiv:1607.08022.
+ * Throws ShapeError for shapes that do not fit, or one value per channel. Ulyanov et al. 2016, arXiv:1607.08022.
  */
 export function instanceNorm(
   x: Tensor,
