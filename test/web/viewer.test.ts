@@ -91,6 +91,7 @@ test.skipIf(!chromium)(
       await message(page);
       expect(await text(page, "message-title"), load).toBe("This browser has no WebGPU");
       expect(await text(page, "message-text"), load).toMatch(/Chrome.*Safari.*Firefox/);
+      expect(await text(page, "gpu"), load).toBe("no WebGPU");
       await open(page, scan);
       await page.waitForFunction(`/[0-9] \\/ [0-9]/.test(document.getElementById("slice-text").textContent)`);
       await message(page);
