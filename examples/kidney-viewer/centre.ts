@@ -1,5 +1,5 @@
 // Where to look first.
-import type { Geometry } from "../../src/kits/geometry.ts";
+import type { Geometry } from "../../src/kits/browser.ts";
 
 const TUMOR = 2; // or what the coarse network alone calls a mass
 

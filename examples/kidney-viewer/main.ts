@@ -150,16 +150,17 @@ function tellProgress(stage: string, done: number, total: number): void {
   else bar.value = done / Math.max(1, total);
 }
 
-function lacksWebGpu(): void {
+function lacksWebGpu(raw = ""): void {
   const chip = find("gpu");
   chip.className = "chip bad";
   chip.textContent = "no WebGPU";
-  tell(NO_WEBGPU.title, NO_WEBGPU.text, "");
+  tell(NO_WEBGPU.title, NO_WEBGPU.text, raw);
   say("model", "not loaded");
 }
 
 function fail(name: string, message: string): void {
   show("working", false);
+  if (name === "AdapterError") return lacksWebGpu(message);
   const { title, text, raw } = explain(name, message);
   tell(title, text, raw);
 }

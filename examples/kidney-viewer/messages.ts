@@ -44,7 +44,6 @@ export const NO_WEBGPU = {
 
 /** Titles and advice by the error's class; others are shown as they are. */
 const advice: Readonly<Record<string, readonly [title: string, text: string]>> = {
-  AdapterError: [NO_WEBGPU.title, NO_WEBGPU.text],
   OutOfMemoryError: [
     "The GPU's memory is too small for this",
     "Close other pages and programs that use the GPU, or use a smaller model, then try again.",

@@ -1,8 +1,6 @@
 // A trained run as the page serves it: run.json and the weights of its networks.
 import { decodeSafetensors, type StateDict } from "../../src/nn/index.ts";
-import type { RunOptions } from "../../src/kits/options.ts";
-import type { CascadeWeights } from "../../src/kits/segment.ts";
-import { stageNames } from "../../src/kits/stages.ts";
+import { stageNames, type CascadeWeights, type RunOptions } from "../../src/kits/browser.ts";
 import type { ModelFacts } from "./messages.ts";
 
 export interface Model {

@@ -1,6 +1,5 @@
 // The scan that the page brings along, drawn when it is asked for.
-import { encodeNifti } from "../../src/kits/nifti_bytes.ts";
-import { drawPhantomCase, type PhantomCase } from "../../src/kits/phantom_case.ts";
+import { drawPhantomCase, encodeNifti, type PhantomCase } from "../../src/kits/browser.ts";
 
 /** A case of the synthetic phantom with a tumor. The shipped networks were trained on cases of seed 0. */
 export function sampleCase(): PhantomCase {

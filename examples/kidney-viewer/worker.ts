@@ -1,8 +1,7 @@
 // Segments scans on the GPU, away from the page's own thread. It loads the model when it starts and ends with terminate().
 import { init } from "../../src/index.ts";
-import { encodeNifti, parseImage } from "../../src/kits/nifti_bytes.ts";
-import { openSegmenter, type Segmenter, type SegmentProgress } from "../../src/kits/segment.ts";
-import { volumesMl } from "../../src/kits/volumes.ts";
+import { encodeNifti, openSegmenter, parseImage, volumesMl } from "../../src/kits/browser.ts";
+import type { Segmenter, SegmentProgress } from "../../src/kits/browser.ts";
 import { fetchModel } from "./model.ts";
 import type { Answer, Request, Result } from "./messages.ts";
 import { centreOf } from "./centre.ts";

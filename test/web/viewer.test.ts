@@ -71,8 +71,10 @@ test.skipIf(!chromium)(
 
     const foreign = requests.filter((url) => !url.startsWith(server.url) && !/^(data|blob):/.test(url));
     expect(foreign).toEqual([]);
-    const fetched = await page.evaluate(`fetch("https://example.org").then(() => "sent", () => "refused")`);
-    expect(fetched, "the page's policy").toBe("refused");
+    const elsewhere = await serve(work);
+    const send = `fetch("${elsewhere.url}", { mode: "no-cors" }).then(() => "sent", () => "refused")`;
+    expect(await page.evaluate(send), "the page's policy").toBe("refused");
+    await elsewhere.close();
     await server.close();
   },
 );
@@ -91,6 +93,7 @@ test.skipIf(!chromium)(
       await message(page);
       expect(await text(page, "message-title"), load).toBe("This browser has no WebGPU");
       expect(await text(page, "message-text"), load).toMatch(/Chrome.*Safari.*Firefox/);
+      expect(await text(page, "gpu"), load).toBe("no WebGPU");
       await open(page, scan);
       await page.waitForFunction(`/[0-9] \\/ [0-9]/.test(document.getElementById("slice-text").textContent)`);
       await message(page);
