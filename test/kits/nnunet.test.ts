@@ -2,8 +2,10 @@
 import { spawnSync } from "node:child_process";
 import {
   cpSync,
+  existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -124,6 +126,18 @@ describe("to nnU-Net", () => {
     expect(readdirSync(join(made, "labelsTs"))).toEqual(split.test.map((id) => `${id}.nii.gz`));
     expect(readdirSync(join(made, "imagesTs")).length).toBe(split.test.length + 1);
     expect(json(made, "dataset.json").numTraining).toBe(6 - split.test.length);
+  });
+
+  const shm = existsSync("/dev/shm") && statSync("/dev/shm").dev !== statSync(folder).dev ? "/dev/shm" : null;
+  test.skipIf(!shm)(`volumes are copied to another file system${shm ? "" : ": there is none here"}`, async () => {
+    const out = mkdtempSync(join(shm!, "wgrad-nnunet-"));
+    try {
+      expect(await convert({ out })).toMatchObject({ training: 6, copied: 13 });
+      const image = join(out, "Dataset220_KiTS23/imagesTr/case_00001_0000.nii.gz");
+      expect(readFileSync(image).equals(readFileSync(at("tree/case_00001/imaging.nii.gz")))).toBe(true);
+    } finally {
+      rmSync(out, { recursive: true });
+    }
   });
 
   test("bad options and data are named", async () => {
