@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { accumulateOp, settle } from "../core_ops.ts";
+import { collectGarbage } from "../soak/held.ts";
 import { gpu } from "../../src/gpu/device.ts";
 import * as wgsl from "../../src/gpu/kernels.gen.ts";
 import { launch } from "../../src/gpu/program.ts";
@@ -105,6 +106,7 @@ describe("steps", () => {
   });
 
   test("bytes held after step 3 equal bytes held after step 100, and temporaries share memory", async () => {
+    await collectGarbage(); // what the tests before have left
     const before = gpu().pool.allocatedBytes;
     const w = tensor(new Float32Array(4096), { requiresGrad: true });
     const run = () =>
