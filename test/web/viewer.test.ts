@@ -69,6 +69,14 @@ test.skipIf(!chromium)(
     expect(await text(page, "scan")).toBe("imaging.nii.gz");
     expect(await text(page, "legend")).toContain(`kidney${kidney.toFixed(1)} ml`);
 
+    // What takes too long is cancelled: the scan stays, its labels are gone until it is segmented again.
+    await open(page, scan);
+    await page.waitForSelector("#cancel", { visible: true });
+    await page.click("#cancel");
+    expect(await text(page, "timing")).toBe("cancelled");
+    expect(await page.evaluate(`document.getElementById("working").hidden`)).toBe(true);
+    expect(await text(page, "legend")).toContain("kidney–");
+
     const foreign = requests.filter((url) => !url.startsWith(server.url) && !/^(data|blob):/.test(url));
     expect(foreign).toEqual([]);
     const elsewhere = await serve(work);
