@@ -3,7 +3,7 @@
 
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { WgradError } from "../errors.ts";
+import { OutOfMemoryError, WgradError } from "../errors.ts";
 import { close, init } from "../index.ts";
 import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
 import { lockRun } from "./lock.ts";
@@ -108,6 +108,13 @@ async function run(o: CommandOptions): Promise<void> {
   }
 }
 
+/** What is said of a failure that is understood. */
+function messageOf(error: WgradError): string {
+  return error instanceof OutOfMemoryError
+    ? `${error.asked}; less memory is taken with a smaller --batch`
+    : error.message;
+}
+
 /** Failures that are understood are one line and exit code 1. */
 try {
   await run(command.parse().opts<CommandOptions>());
@@ -115,7 +122,7 @@ try {
   process.exitCode = error instanceof InterruptedError ? INTERRUPTED : 1;
   say(
     error instanceof WgradError
-      ? `predict:kits: ${error.message}`
+      ? `predict:kits: ${messageOf(error)}`
       : `predict:kits: unexpected error\n${(error as Error).stack}`,
   );
 } finally {

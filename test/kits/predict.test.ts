@@ -13,14 +13,17 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { gpu } from "../../src/gpu/device.ts";
 import { close, init } from "../../src/index.ts";
+import { GpuSlices } from "../../src/kits/batch.ts";
 import { openCache, type SliceCache } from "../../src/kits/cache.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
 import { orientationOf, type Geometry } from "../../src/kits/geometry.ts";
 import { readImage, readLabels, writeNifti } from "../../src/kits/nifti.ts";
 import { writePhantom } from "../../src/kits/phantom.ts";
 import { findScans } from "../../src/kits/predictInputs.ts";
+import { predictKits } from "../../src/kits/predictKits.ts";
 import { preprocess } from "../../src/kits/preprocess.ts";
 import { dataFacts, saveFacts, type RunFacts } from "../../src/kits/run.ts";
 import { saveTinyWeights, predictByFiles, tinyOptions } from "./tinyCascade.ts";
@@ -293,6 +296,29 @@ describe("a folder", () => {
     await expect(names("void")).rejects.toThrow(/must hold NIfTI files .* or KiTS cases/);
     await expect(names("nowhere")).rejects.toThrow(/found nothing there/);
   });
+});
+
+test("a GPU that is lost in the middle of a scan is opened again, and the labels are the same", async () => {
+  const told: string[] = [];
+  const batch = GpuSlices.prototype.batch;
+  let batches = 0;
+  vi.spyOn(GpuSlices.prototype, "batch").mockImplementation(function (this: GpuSlices, ...given) {
+    if (++batches === 4) gpu().device.destroy();
+    return batch.apply(this, given);
+  });
+  const { volumes, failures } = await predictKits({
+    ...{ run: join(work, "run"), input: join(work, "data"), output: join(work, "lost"), mode: "silent" },
+    ...{ tta: false, probabilities: false, confidence: false, picture: false, overwrite: false, resume: false },
+    say: (text) => told.push(text),
+    reopen: async () => {
+      close();
+      await init();
+    },
+  });
+  vi.restoreAllMocks();
+  expect(told.filter((text) => text.includes("Opening it again")).length).toBe(1);
+  expect([volumes.scans.length, failures.length]).toEqual([3, 0]);
+  for (const id of CASES) await expectLabels(`lost/${id}.nii.gz`, `run/predictions/${id}.nii.gz`);
 });
 
 test("what is wrong with the command is one line and exit code 1", () => {
