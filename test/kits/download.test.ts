@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { download, type DownloadOptions } from "../../src/kits/download/download.ts";
 import { openRecord } from "../../src/kits/download/checksums.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
@@ -38,6 +38,7 @@ let runs = 0;
 beforeEach(() => {
   out = join(folder, `tree-${runs++}`);
   publish(web);
+  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]) vi.stubEnv(name, undefined);
 });
 
 const get = (more: Partial<DownloadOptions> = {}) =>
@@ -266,7 +267,12 @@ describe("a failure is one message with file, address and fix, and the others go
 
   test("no server at all", async () => {
     const { failures } = await one({ baseUrl: "http://127.0.0.1:9/x", tries: 1 });
-    expect(failures[0]).toMatch(/broke off: (connect ECONNREFUSED 127\.0\.0\.1:9|bad port)/);
+    expect(failures[0]).toMatch(/broke off: (connect ECONNREFUSED 127\.0\.0\.1:9|bad port); check the network/);
+    vi.stubEnv("HTTPS_PROXY", "http://127.0.0.1:1");
+    vi.stubEnv("NODE_USE_ENV_PROXY", "");
+    const { failures: behind } = await one({ baseUrl: "http://127.0.0.1:9/x", tries: 1 });
+    vi.unstubAllEnvs();
+    expect(behind[0]).toMatch(/a proxy is set, which Node 22\.21 and 24 use with NODE_USE_ENV_PROXY=1$/);
   });
 
   test("options", async () => {

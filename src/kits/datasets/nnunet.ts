@@ -6,6 +6,7 @@ import { DataError } from "../../errors.ts";
 import {
   all,
   either,
+  isRecord,
   listOf,
   object,
   oneOf,
@@ -16,7 +17,6 @@ import {
   plain as any,
   whole,
 } from "../../structure.ts";
-import { isRecord } from "../../structure.ts";
 import { readJson } from "../json.ts";
 import type { CaseFiles, DatasetSpec } from "./dataset.ts";
 import { kits19 } from "./kits19.ts";

@@ -272,6 +272,6 @@ function networkFix(): string {
   const proxy = process.env.HTTPS_PROXY ?? process.env.https_proxy ?? process.env.HTTP_PROXY ?? process.env.http_proxy;
   const told = process.env.NODE_USE_ENV_PROXY === "1";
   return proxy && !told
-    ? "a proxy is set, which Node 24 or later uses with NODE_USE_ENV_PROXY=1"
+    ? "a proxy is set, which Node 22.21 and 24 use with NODE_USE_ENV_PROXY=1"
     : "check the network and run again";
 }
