@@ -171,6 +171,8 @@ test("files that are damaged or half-written are a line among the warnings, and 
   expect(run!.status).toBe("waiting");
   expect(run!.warnings[0]).toMatch(/run\.json: the file must hold valid JSON/);
   expect(curves!.length).toBe(1);
+  write("log.jsonl", line("coarse", 1) + line("coarse", 2));
+  expect((await first.until((now) => now.live!.tiles[0].value === "2 / 3")).run!.warnings).toEqual(run!.warnings);
   write("run.json", facts({ status: "finished" }));
   await first.until((now) => now.run!.status === "finished" && now.run!.warnings.length === 1);
   await first.close();

@@ -36,8 +36,8 @@ export interface Snapshot {
   readonly metrics: Metrics | null;
   /** Those of sentFiles that are there, with a text that changes when they do. */
   readonly sent: ReadonlyMap<string, string>;
-  /** What could not be read. */
-  readonly faults: readonly string[];
+  /** What could not be read, by file. */
+  readonly faults: ReadonlyMap<string, string>;
 }
 
 /** Minutes without a word after which a run on another machine counts as gone. */
@@ -61,14 +61,17 @@ export class FolderReader {
     const changed = (name: string): boolean => versions.get(name) !== this.#versions.get(name);
     if (last && alive === last.alive && [...readFiles, ...Object.keys(sentFiles)].every((name) => !changed(name)))
       return last;
-    const faults: string[] = [];
+    const faults = new Map<string, string>();
     const at = (name: string): string => join(this.folder, name);
     /** The file read anew if it has changed; null where it is missing or damaged, which is told. */
     const fresh = async <T>(name: string, before: T | null, read: () => Promise<T | null>): Promise<T | null> => {
       if (!versions.has(name)) return null;
-      if (last && !changed(name)) return before;
+      if (last && !changed(name)) {
+        if (last.faults.has(name)) faults.set(name, last.faults.get(name)!);
+        return before;
+      }
       return read().catch((error: Error) => {
-        faults.push(error.message);
+        faults.set(name, error.message);
         return null;
       });
     };

@@ -28,7 +28,7 @@ function runPart(snapshot: Snapshot): RunPart {
     facts: factRows(snapshot),
     stages: stageStates(snapshot),
     scores: metrics && status !== "running" ? regionNames.map((r) => [r, metrics.mean[r].dice]) : [],
-    warnings: [...faults, ...[...log].flatMap(([stage, lines]) => warningsOf(stage, lines))],
+    warnings: [...faults.values(), ...[...log].flatMap(([stage, lines]) => warningsOf(stage, lines))],
     pictures: picturesOf(sent),
     report: sent.has("report.html"),
     settings: facts ? settingsTables(facts.options).text : "",

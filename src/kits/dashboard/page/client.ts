@@ -1,5 +1,6 @@
 // The page: shows each part as it comes. Texts of the run are set as text, so that none of them can be markup.
 
+import "./language.ts"; // before uPlot
 import type { LinePlot } from "../../linePlot.ts";
 import type { CurvesPart, LivePart, Parts, RunPart } from "../wire.ts";
 import { chart, type Chart } from "./chart.ts";
