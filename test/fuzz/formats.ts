@@ -6,11 +6,13 @@ import type { Format } from "./format.ts";
 import { choices, lock } from "./machine.ts";
 import { gzip, nifti } from "./nifti.ts";
 import { logTrimmed, report, roisJson, runJson, splitsJson } from "./runFiles.ts";
+import { volumesJson } from "./volumes.ts";
 
 export const formats: readonly Format[] = [
   ...[nifti, gzip],
   ...[safetensors, checkpoint, trainingState, stateText],
   ...[sliceCache, cacheReused],
   ...[runJson, splitsJson, roisJson, report, logTrimmed],
+  ...[volumesJson],
   ...[choices, lock],
 ];
