@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
+  all,
   amount,
   count,
   fileName,
@@ -14,6 +15,7 @@ import {
   pathText,
   recordOf,
   text,
+  that,
 } from "../structure.ts";
 import { writeFileAtomic, writeJsonAtomic } from "./atomic.ts";
 import { readJson } from "./json.ts";
@@ -31,7 +33,7 @@ export interface VolumesFile {
   readonly scans: readonly ScanResult[];
 }
 
-const volumesFile = object<VolumesFile>({
+const fields = object<VolumesFile>({
   run: pathText,
   stages: listOf(oneOf(...stageNames)),
   classes: listOf(text),
@@ -48,6 +50,15 @@ const volumesFile = object<VolumesFile>({
     }),
   ),
 });
+
+const volumesFile = all(
+  fields,
+  that("volumes of its own classes in every scan", (value) => {
+    const { classes, scans } = value as VolumesFile;
+    const labels = classes.slice(1).sort().join();
+    return scans.every(({ ml }) => Object.keys(ml).sort().join() === labels);
+  }),
+);
 
 /** What volumes.json in `folder` holds, or null where there is none. Throws DataError where it is damaged. */
 export async function loadVolumes(folder: string): Promise<VolumesFile | null> {

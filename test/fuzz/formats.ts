@@ -7,6 +7,7 @@ import { choices, lock } from "./machine.ts";
 import { gzip, nifti } from "./nifti.ts";
 import { checksums, datasetJson, splitsFinal } from "./nnunet.ts";
 import { logTrimmed, report, roisJson, runJson, splitsJson } from "./runFiles.ts";
+import { volumesJson } from "./volumes.ts";
 
 export const formats: readonly Format[] = [
   ...[nifti, gzip],
@@ -14,5 +15,6 @@ export const formats: readonly Format[] = [
   ...[sliceCache, cacheReused],
   ...[runJson, splitsJson, roisJson, report, logTrimmed],
   ...[splitsFinal, datasetJson, checksums],
+  ...[volumesJson],
   ...[choices, lock],
 ];
