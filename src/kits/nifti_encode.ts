@@ -85,7 +85,7 @@ function copyPlace(like: Uint8Array, to: DataView): void {
   const little = from.getInt32(0, true) === 348;
   to.setUint8(123, from.getUint8(123));
   for (const at of [252, 254]) to.setInt16(at, from.getInt16(at, little), true);
-  const floats = [...range(76, 92), ...range(256, 328)];
+  const floats = [...range(76, 108), ...range(256, 328)];
   for (const at of floats) to.setUint32(at, from.getUint32(at, little), true); // bits: a NaN stays the one it was
 }
 

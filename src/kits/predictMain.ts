@@ -3,7 +3,7 @@
 
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { WgradError } from "../errors.ts";
+import { OutOfMemoryError, WgradError } from "../errors.ts";
 import { close, init } from "../index.ts";
 import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
 import { lockRun } from "./lock.ts";
@@ -94,7 +94,8 @@ async function run(o: CommandOptions): Promise<void> {
       },
     });
     if (volumes.scans.length > 0) say(`\n${formatVolumes(volumes)}\n`);
-    say(`${volumes.scans.length} scans in ${output}`);
+    const { length } = volumes.scans;
+    say(`${length} ${length === 1 ? "scan" : "scans"} in ${output}`);
     for (const { name, message } of failures) say(`not predicted: ${name}: ${message}`);
     if (failures.length > 0) process.exitCode = 1;
     if (o.json) console.log(JSON.stringify(volumes));
@@ -107,6 +108,13 @@ async function run(o: CommandOptions): Promise<void> {
   }
 }
 
+/** What is said of a failure that is understood. */
+function messageOf(error: WgradError): string {
+  return error instanceof OutOfMemoryError
+    ? `${error.asked}; less memory is taken with a smaller --batch`
+    : error.message;
+}
+
 /** Failures that are understood are one line and exit code 1. */
 try {
   await run(command.parse().opts<CommandOptions>());
@@ -114,7 +122,7 @@ try {
   process.exitCode = error instanceof InterruptedError ? INTERRUPTED : 1;
   say(
     error instanceof WgradError
-      ? `predict:kits: ${error.message}`
+      ? `predict:kits: ${messageOf(error)}`
       : `predict:kits: unexpected error\n${(error as Error).stack}`,
   );
 } finally {

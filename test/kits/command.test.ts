@@ -187,6 +187,30 @@ describe("a run", () => {
     );
   });
 
+  test("predict:kits gives the labels that the run itself gave its test cases, bit by bit", async () => {
+    const { test: ids } = JSON.parse(readFileSync(join(work, "run-b/splits.json"), "utf8"));
+    for (const id of ids) {
+      const args = [
+        "--run",
+        "run-b",
+        "--input",
+        join(data, id),
+        "--output",
+        "predicted",
+        "--no-preview",
+        "--overwrite",
+      ];
+      const { status } = spawnSync(process.execPath, [command.replace("train-kits", "predict-kits"), ...args], {
+        cwd: work,
+      });
+      expect(status).toBe(0);
+      const [own, predicted] = [`run-b/predictions/${id}.nii.gz`, `predicted/${id}.nii.gz`].map((f) => join(work, f));
+      const [a, b] = [await readLabels(own), await readLabels(predicted)];
+      expect(Math.max(...a.data)).toBeGreaterThan(0);
+      expect(Buffer.compare(a.data, b.data)).toBe(0);
+    }
+  });
+
   test("coarse masks for regions alone: labels are what the fine masks compose", async () => {
     expect(run("--out", "run-b", "--stages", "tumor", "--coarse-masks", "regions").status).toBe(0);
     const [id] = JSON.parse(readFileSync(join(work, "run-b/splits.json"), "utf8")).test;

@@ -3,8 +3,9 @@ import { build } from "esbuild";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { close, init, OptionError } from "../../src/index.ts";
+import { GpuSlices } from "../../src/kits/batch.ts";
 import { openCache, type SliceCache } from "../../src/kits/cache.ts";
 import { openDataset } from "../../src/kits/datasets/open.ts";
 import { readImage, readLabels } from "../../src/kits/nifti.ts";
@@ -40,9 +41,9 @@ const values = (labels: Uint8Array) => [...new Set(labels)].sort();
 describe("labels are those that the run itself gives, file by file", () => {
   const phantom = tinyOptions();
   const variants: [string, Partial<RunOptions>][] = [
-    ["joined masks, whole lesions", { seed: 3 }],
-    ["the paper's reading", { seed: 3, coarseMasks: "regions", tumorRule: "voxels", keepLargest: 0 }],
-    ["no coarse network", { seed: 5, roi: { ...phantom.roi, from: "none" }, keepLargest: 0, tumorRule: "voxels" }],
+    ["joined masks, whole lesions", {}],
+    ["the paper's reading", { coarseMasks: "regions", tumorRule: "voxels", keepLargest: 0 }],
+    ["no coarse network", { roi: { ...phantom.roi, from: "none" }, keepLargest: 0, tumorRule: "voxels" }],
   ];
   test.each(variants)("%s", async (name, change) => {
     const options = tinyOptions(change);
@@ -61,7 +62,7 @@ describe("labels are those that the run itself gives, file by file", () => {
         expect(Buffer.compare(confidence[stage]!, (await readLabels(path)).data)).toBe(0);
       }
     }
-    expect(seen.size, "random networks tell something apart").toBeGreaterThan(1);
+    expect(seen.size, "random networks tell labels apart").toBeGreaterThan(2);
     segmenter.free();
   });
 });
@@ -70,7 +71,7 @@ describe("what else it says", () => {
   let options: RunOptions;
   let weights: CascadeWeights;
   beforeAll(async () => {
-    options = tinyOptions({ seed: 3, coarseMasks: "regions", tumorRule: "voxels", keepLargest: 0 });
+    options = tinyOptions({ coarseMasks: "regions", tumorRule: "voxels", keepLargest: 0 });
     weights = await saveTinyWeights(options, join(work, "weights"));
   });
 
@@ -84,24 +85,29 @@ describe("what else it says", () => {
     await expect(openSegmenter(options, { kidney: weights.kidney })).rejects.toThrow(OptionError);
   });
 
-  test("probabilities: from a half on they are the mask; with mirror images they are another scan's mirrored", async () => {
+  test("probabilities: from a half on they are the mask; with mirror images they are the mean of four", async () => {
     const scan = await scanOf("case_00000");
     const [S, H, W] = scan.header.shape;
-    const mirrored = { ...scan, data: scan.data.map((_, i) => scan.data[i - (i % W) + (W - 1 - (i % W))]) };
     const whole = { ...options, roi: { ...options.roi, from: "none" as const } };
     const plain = await segment(scan, whole, weights, { probabilities: true });
     for (let i = 0; i < S * H * W; i++) expect(plain.labels[i] >= 2).toBe(plain.probabilities.masses![i] >= 128);
-    const meanOf = async (of: typeof scan) =>
-      (await segment(of, whole, weights, { probabilities: true, tta: true })).probabilities.kidney!;
-    const [a, b] = [await meanOf(scan), await meanOf(mirrored)];
-    let off = 0;
-    let moved = 0;
-    for (let i = 0; i < a.length; i++) {
-      off = Math.max(off, Math.abs(a[i] - b[i - (i % W) + (W - 1 - (i % W))]));
-      moved = Math.max(moved, Math.abs(a[i] - plain.probabilities.kidney![i]));
+    const column = (i: number) => i - (i % W) + (W - 1 - (i % W)); // left and right exchanged
+    const row = (i: number) => i + W * (H - 1 - 2 * (Math.floor(i / W) % H)); // top and bottom
+    const mirrors = [(i: number) => i, column, row, (i: number) => row(column(i))];
+    const masses = async (mirror: (i: number) => number, tta: boolean) => {
+      const data = scan.data.map((_, i) => scan.data[mirror(i)]);
+      const found = await segment({ ...scan, data }, whole, weights, { probabilities: true, tta });
+      return found.probabilities.masses!.map((_, i, all) => all[mirror(i)]);
+    };
+    const each: Uint8Array[] = [];
+    for (const mirror of mirrors) each.push(await masses(mirror, false));
+    const mean = await masses(mirrors[0], true);
+    const off = mean.filter((p, i) => Math.abs(p - each.reduce((sum, one) => sum + one[i], 0) / 4) > 2);
+    expect(off.length).toBe(0);
+    for (const one of each) {
+      const other = one.filter((p, i) => Math.abs(p - mean[i]) > 2);
+      expect(other.length).toBeGreaterThan(0.1 * one.length);
     }
-    expect(off).toBeLessThanOrEqual(1);
-    expect(moved).toBeGreaterThan(1);
   });
 
   test("progress counts every slice of every network, and the signal ends it", async () => {
@@ -122,6 +128,21 @@ describe("what else it says", () => {
     });
     await expect(ended).rejects.toThrow("enough");
   });
+});
+
+test("a batch is submitted before what the one before said is read, and no more than one", async () => {
+  const options = tinyOptions({ roi: { ...tinyOptions().roi, from: "none" } });
+  const weights = await saveTinyWeights(options, join(work, "order"));
+  const events: string[] = [];
+  const batch = GpuSlices.prototype.batch;
+  vi.spyOn(GpuSlices.prototype, "batch").mockImplementation(function (this: GpuSlices, ...given) {
+    events.push("submit");
+    return batch.apply(this, given);
+  });
+  const onProgress = ({ stage, done }: SegmentProgress) => void (stage === "kidney" && done > 0 && events.push("used"));
+  await segment(await scanOf("case_00000"), options, weights, { onProgress, batch: 2 });
+  vi.restoreAllMocks();
+  expect(events.slice(0, 5)).toEqual(["submit", "submit", "used", "submit", "used"]);
 });
 
 test("neither the cascade nor reading NIfTI needs Node", async () => {

@@ -1,6 +1,6 @@
 // A whole cascade of very small networks with random weights, and its run folder: what prediction needs, without training.
 import { join } from "node:path";
-import { assign, reshape, tensor } from "../../src/index.ts";
+import { assign, mean, mul, noGrad, reshape, step, tensor } from "../../src/index.ts";
 import { stateDict } from "../../src/nn/index.ts";
 import type { SliceCache } from "../../src/kits/cache.ts";
 import { runCascade } from "../../src/kits/cascade.ts";
@@ -8,15 +8,17 @@ import { saveCheckpoint } from "../../src/kits/checkpointFile.ts";
 import { fineNetwork } from "../../src/kits/fineNetwork.ts";
 import { coarseNetwork, type Network } from "../../src/kits/network.ts";
 import { stageNames, type FineOptions, type RunOptions, type StageName } from "../../src/kits/options.ts";
+import { drawPhantomCase } from "../../src/kits/phantom.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
 import type { CascadeWeights, NetworkWeights } from "../../src/kits/segment.ts";
+import { imageSlices, sliceDefaults } from "../../src/kits/slices.ts";
 
 const small = { size: 16, width: 4, depth: 2, batch: 3, channels: 1 };
 const fine: Partial<FineOptions> = { ...small, scales: 2, discriminatorWidth: 4, discriminatorDepth: 1 };
 
 /** Settings of four networks on slices of 16 pixels, of which regions are cut from slices of 32. */
 export function tinyOptions(change: Partial<RunOptions> = {}): RunOptions {
-  const options = { ...presetOptions("phantom"), sourceSize: 32, ...change };
+  const options = { ...presetOptions("phantom"), sourceSize: 32, seed: 11, ...change }; // with it all labels are found
   Object.assign(options.coarse, small);
   for (const name of ["kidney", "masses", "tumor"] as const) Object.assign(options[name], fine);
   return options;
@@ -40,15 +42,20 @@ export async function saveTinyWeights(options: RunOptions, folder: string): Prom
   return weights;
 }
 
-/** Makes the classes of a pixel depend on it: random networks say nearly the same everywhere. */
-async function decide({ model: { classifier } }: Network): Promise<void> {
-  const { shape } = classifier.weight;
-  const weights = (await classifier.weight.read()) as Float32Array;
-  const inputs = weights.length / shape[0];
-  const mean = (k: number) => weights.subarray(k * inputs, (k + 1) * inputs).reduce((a, b) => a + b, 0) / inputs;
-  const means = Array.from({ length: shape[0] }, (_, k) => mean(k));
-  const centred = Float32Array.from(weights, (v, i) => 40 * (v - means[Math.floor(i / inputs)]));
-  assign(classifier.weight, reshape(tensor(centred), shape));
+/** Makes the class of a pixel depend on it: random networks say nearly the same everywhere. */
+async function decide(network: Network): Promise<void> {
+  const { weight, bias } = network.model.classifier;
+  const { size } = network;
+  const { image, geometry } = drawPhantomCase(0, { slices: 4, size: 2 * size });
+  const bytes = imageSlices({ data: image, header: geometry }, { ...sliceDefaults, size });
+  network.setTraining(false);
+  const images = reshape(tensor(Float32Array.from(bytes, (v) => v / 255)), [geometry.shape[0], 1, size, size]);
+  const logits = await step(() =>
+    noGrad(() => mean(network.model.forward(network.input(images)), { dims: [0, 2, 3] })),
+  );
+  const [means, biases] = [await logits.read(), await bias!.read()];
+  assign(weight, mul(weight, 40));
+  assign(bias!, tensor(Float32Array.from(biases, (b, k) => 40 * (b - means[k]))));
 }
 
 /** Predicts the cases of `cache` with the networks in `folder`, as training does it: by files. */
