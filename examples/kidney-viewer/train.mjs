@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
-import { nn } from "../../dist/index.js";
-import { checksum, ensurePhantom } from "../../dist/kits.js";
+import { nn } from "wgrad";
+import { checksum, ensurePhantom } from "wgrad/kits";
 
 const { ct, out } = new Command("demo:model")
   .description("Trains the small networks of the kidney viewer on the synthetic phantom and one CT.")
