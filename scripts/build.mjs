@@ -36,7 +36,7 @@ const sourceOf = (built) => built.replace(/^\.\/dist\//, "src/").replace(/\.js$/
 /** What package.json names, and the program that nodeTranslate.ts starts. */
 function entries() {
   const { exports, browser } = JSON.parse(readFileSync("package.json", "utf8"));
-  const exported = Object.values(exports).map((entry) => entry.default);
+  const exported = Object.values(exports).flatMap((entry) => [entry.default, entry.browser]);
   const built = [...exported, ...Object.values(browser)].filter((file) => file?.startsWith("./dist/"));
   return [...built.map(sourceOf), "src/gpu/translator.ts"];
 }

@@ -18,6 +18,8 @@ export const programs = {
     export { init, Rng, compile, backward, relu, maxPool2d, interpolate, concat, crossEntropy, Conv2d, BatchNorm, parameters };
     export const Adam = optim.Adam;`,
   "the whole library": `export * from "wgrad";`,
+  "segmenting CT with wgrad/kits": `export { init } from "wgrad";
+    export { openSegmenter, parseImage, encodeNifti } from "wgrad/kits";`,
 };
 
 /** The same in TF.js, where `npm install --prefix bench/peers` has installed it. */

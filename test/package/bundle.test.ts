@@ -7,6 +7,7 @@ const core = programs["core and training of convolutions"];
 
 test("a bundle for browsers names no Node module, whatever it uses", async () => {
   expect(nodeModulesIn(await bundle(programs["the whole library"]))).toEqual([]);
+  expect(nodeModulesIn(await bundle(programs["segmenting CT with wgrad/kits"]))).toEqual([]);
   const forNode = await bundle(core, undefined, { platform: "node", packages: "bundle", external: ["webgpu"] });
   expect(nodeModulesIn(forNode).length).toBeGreaterThan(5); // the search finds them where they are
 });
