@@ -12,6 +12,7 @@ import { sentFiles } from "./folder.ts";
 import { pageScript, pageStyle } from "./page.gen.ts";
 import { pageHtml } from "./pageHtml.ts";
 
+/** What a dashboard shows, and where. */
 export interface DashboardOptions {
   /** The run folder; it need not be there yet. */
   readonly folder: string;
@@ -20,6 +21,7 @@ export interface DashboardOptions {
   readonly say: (text: string) => void;
 }
 
+/** A page that is served. */
 export interface Dashboard {
   readonly url: string;
   /** Sends what is newest, and ends the server. */
