@@ -136,11 +136,11 @@ export const presets: Readonly<Record<string, Preset>> = {
     about: "the built-in synthetic phantom with networks small enough for a CPU; minutes",
     options: settings({
       run: { ...joined, sourceSize: 128, fractions: [8, 2, 2] },
-      every: { ...quick, size: 64, depth: 3, epochs: 5, slicesPerEpoch: 120, validationSlices: 64 },
+      every: { ...quick, size: 64, depth: 3, epochs: 7, slicesPerEpoch: 120, validationSlices: 64 },
       fine: { ...quickFine, size: 32, scales: 2, discriminatorDepth: 2 },
       kidney: { size: 48, epochs: 4 },
-      masses: { epochs: 8, augment: anyWay },
-      tumor: { epochs: 6, augment: anyWay },
+      masses: { epochs: 16, augment: anyWay },
+      tumor: { epochs: 8, augment: anyWay },
     }),
   },
   demo: {
