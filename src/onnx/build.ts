@@ -183,6 +183,6 @@ function sameConstant(a: Operation["settings"], b: Operation["settings"]): boole
 
 /** A tensor that was made in the function by something that did not tell. */
 function withoutForm({ calls }: Recording<unknown>, { storage }: Tensor): OptionError {
-  const kernel = calls.find(({ buffers }) => buffers.includes(storage))?.kernel ?? "a tensor without values";
+  const kernel = calls.find(({ buffers }) => buffers.includes(storage))?.kernel.name ?? "a tensor without values";
   return new OptionError(`exportOnnx: ${kernel} has no ONNX form; leave it out of what is exported`);
 }
