@@ -1,9 +1,10 @@
 // npm run test:package: the package as users get it. Packs it, installs the tarball in an empty folder and has user.ts run in
-// plain Node, compile with full types, and be bundled for Node and for browsers. Needs the npm registry or npm's cache.
+// plain Node, compile with full types, and be bundled for Node and for browsers, where its pages train, too. Needs the npm registry or npm's cache.
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { build, transformSync } from "esbuild";
 import { build as viteBuild } from "vite";
 import { nodeModulesIn } from "./nodeModules.mjs";
@@ -26,6 +27,9 @@ function must(holds, what) {
   if (!holds) throw new Error(what);
 }
 
+/** The losses of the newest program. */
+let trained = [];
+
 /**
  * Runs a program made of user.ts; its losses must fall. On lavapipe new shaders are translated by other processes where
  * wgrad is a package, and when they run where it is part of a bundle (DEBUG=1 tells).
@@ -35,12 +39,56 @@ function trains(file, { bundled = false } = {}) {
   const env = { ...process.env, DEBUG: "1", XDG_CACHE_HOME: caches, MESA_SHADER_CACHE_DIR: caches };
   const { status, stdout, stderr } = spawnSync(process.execPath, [file], { cwd: folder, encoding: "utf8", env });
   must(status === 0, stderr);
-  const losses = JSON.parse(stdout);
+  const losses = (trained = JSON.parse(stdout));
   must(losses.at(-1) < 0.8 * losses[0], `${file}: the loss does not fall: ${losses}`);
   const helped = /llvmpipe/.test(stderr) && availableParallelism() > 1;
   const translation = bundled ? /the translator is not beside/ : /\d+ shaders translated by \d+ processes/;
   must(!helped || translation.test(stderr), `${file}: ${stderr}`);
   return `loss ${losses[0].toFixed(3)} -> ${losses.at(-1).toFixed(3)}${helped ? `, ${translation.exec(stderr)[0]}` : ""}`;
+}
+
+/** What the page of `pageFolder` prints in a headless Chromium: its losses, which must be those of Node. */
+async function trainsInPage(pageFolder, expected) {
+  const { startChromium, serve } = await chromiumHarness();
+  const browser = await startChromium();
+  if (!browser) return "not run: there is no browser here that has WebGPU";
+  const server = await serve(pageFolder);
+  try {
+    const page = await browser.newPage();
+    const printed = new Promise((resolve, reject) => {
+      page.on("console", (message) => message.type() === "log" && resolve(message.text()));
+      page.on("pageerror", reject);
+    });
+    await page.goto(server.url);
+    const losses = JSON.parse(await printed);
+    const off = Math.max(...losses.map((loss, i) => Math.abs(loss - expected[i])));
+    must(off < 1e-4, `losses in the page differ from Node's by ${off}: ${losses}`); // two drivers, two orders of sums
+    return `loss ${losses[0].toFixed(3)} -> ${losses.at(-1).toFixed(3)}, off Node's by ${off.toExponential(1)}`;
+  } finally {
+    await server.close();
+    await browser.close();
+  }
+}
+
+/** test/web/chromium.ts as a module that Node runs. */
+async function chromiumHarness() {
+  const source = join(root, "test/web/chromium.ts");
+  const outfile = join(root, "node_modules/.cache/wgrad-chromium.mjs");
+  const place = {
+    "import.meta.dirname": JSON.stringify(dirname(source)),
+    "import.meta.url": JSON.stringify(pathToFileURL(source).href),
+  };
+  const form = { bundle: true, platform: "node", format: "esm", packages: "external", logLevel: "error" };
+  await build({ entryPoints: [source], outfile, define: place, ...form });
+  return import(pathToFileURL(outfile).href);
+}
+
+/** A folder with a page whose script is `file`. */
+function pageOf(file) {
+  const pageFolder = mkdtempSync(join(folder, "page-"));
+  copyFileSync(file, join(pageFolder, "user.js"));
+  writeFileSync(join(pageFolder, "index.html"), `<script type="module" src="./user.js"></script>`);
+  return pageFolder;
 }
 
 function withoutNode(text) {
@@ -126,6 +174,10 @@ try {
   await step("Vite for Node", async () => trains((await viteFor("node"))[0], { bundled: true }));
   await step("esbuild for browsers", async () => withoutNode(read([await esbuildFor("browser")])));
   await step("Vite for browsers", async () => withoutNode(read(await viteFor("browser"))));
+  await step("the page of esbuild in Chromium", () =>
+    trainsInPage(pageOf(join(folder, "esbuild-browser.mjs")), trained),
+  );
+  await step("the page of Vite in Chromium", () => trainsInPage(join(folder, "vite-browser"), trained));
 } catch (error) {
   console.error(`failed: ${error.message}`); // with the standard error of a program that failed
   process.exitCode = 1;
