@@ -1,5 +1,6 @@
 // npm run test:package: the package as users get it. Packs it, installs the tarball in an empty folder and has user.ts run in
-// plain Node, compile with full types, and be bundled for Node and for browsers, where its pages train, too. Needs the npm registry or npm's cache.
+// plain Node, compile with full types, and be bundled for Node and for browsers, in whose pages it trains, too. Needs the npm
+// registry or npm's cache.
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
