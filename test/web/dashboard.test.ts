@@ -87,7 +87,7 @@ test.skipIf(!chromium)(
       title: "run: running",
       stages: ["coarsedone", "kidneytraining, epoch 1 of 3", "masseswaiting", "tumorwaiting"],
       tab: "kidney",
-      curves: { "kidney: loss": ["train 1validation 2", false] },
+      curves: { "kidney: loss": ["train 1validation 2", false], "kidney: learning rate": ["Adam 0.001", false] },
       live: ["kidney: loss of the steps", "kidney: discriminators' confidence"],
       pictures: [["kidney: validation slices", 2]],
       facts: expect.stringContaining("a <b> (software"),
@@ -102,7 +102,7 @@ test.skipIf(!chromium)(
     write("validation/kidney.png", picture(3));
     await shows(page, {
       stages: expect.arrayContaining(["kidneytraining, epoch 2 of 3"]),
-      curves: { "kidney: loss": ["train 0.5validation 1", true] },
+      curves: { "kidney: loss": ["train 0.5validation 1", true], "kidney: learning rate": ["Adam 0.001", true] },
       pictures: [["kidney: validation slices", 3]],
     });
 
