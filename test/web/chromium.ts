@@ -90,10 +90,11 @@ export async function serve(folder: string): Promise<{ url: string; close: () =>
   return { url: `http://127.0.0.1:${port}/`, close: () => server.dispose() };
 }
 
-/** A new page whose errors are kept in `errors` and whose requests in `requests` (as URLs). */
+/** A new page whose errors are kept in `errors` and whose requests in `requests` (as URLs). `before` runs before its scripts. */
 export async function openPage(
   browser: Browser,
   url: string,
+  before = "",
 ): Promise<{ page: Page; errors: string[]; requests: string[] }> {
   const page = await browser.newPage();
   const errors: string[] = [];
@@ -101,6 +102,7 @@ export async function openPage(
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   page.on("request", (request) => requests.push(request.url()));
+  await page.evaluateOnNewDocument(before);
   await page.goto(url);
   return { page, errors, requests };
 }

@@ -87,6 +87,47 @@ test.skipIf(!chromium)(
   },
 );
 
+/** Has the GPU fail when the worker takes its 20th buffer: `fault` is text that runs there. */
+const failing = (fault: string): string => `
+  const { createBuffer } = GPUDevice.prototype;
+  let taken = 0;
+  GPUDevice.prototype.createBuffer = function (wanted) {
+    if (++taken === 20) this.${fault};
+    return createBuffer.call(this, wanted);
+  };`;
+
+const noMemory = `dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error: new GPUOutOfMemoryError("full") }))`;
+
+test.skipIf(!chromium).each([
+  ["memory is full", noMemory, "The GPU's memory is too small for this", /^OutOfMemoryError: out of GPU memory.*full/],
+  ["device is lost", "destroy()", "The GPU went away", /^DeviceLostError: the GPU device was lost/],
+])(
+  "where the GPU's %s the page says so, keeps the scan, and goes on when it is opened again",
+  async (_, fault, title, raw) => {
+    const server = await serve(pageFolder);
+    const { page, errors } = await openPage(chromium!, server.url);
+    await page.waitForFunction(`document.getElementById("model").textContent.startsWith("Random.")`);
+    await page.workers()[0].evaluate(failing(fault));
+    await open(page, scan);
+    await message(page);
+    expect(await text(page, "message-title")).toBe(title);
+    expect(await text(page, "message-raw")).toMatch(raw);
+    expect(await text(page, "message-text")).toMatch(/again/);
+    expect(await page.evaluate(`document.getElementById("working").hidden`)).toBe(true);
+    expect(await text(page, "scan")).toBe("imaging.nii.gz");
+    expect(await text(page, "slice-text")).toMatch(/^[0-9]+ \/ [0-9]+$/);
+    expect(await text(page, "legend")).toContain("kidney–");
+
+    await open(page, scan);
+    await page.waitForFunction(`!document.getElementById("download").disabled`, { timeout: 200_000 });
+    expect(await messageShown(page)).toBe(false);
+    expect(await text(page, "legend")).toMatch(/kidney[0-9.]+ ml/);
+    expect(errors).toEqual([]);
+    await page.close();
+    await server.close();
+  },
+);
+
 test.skipIf(!chromium)(
   "without WebGPU the page says so, which browsers have it, and still shows the scan",
   async () => {
