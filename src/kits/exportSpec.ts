@@ -3,7 +3,7 @@
 
 import { coarseLabels, stageBefore } from "./cascadeRules.ts";
 import type { RunOptions, StageName } from "./options.ts";
-import { preprocessDefaults } from "./preprocess.ts";
+import { windowRange } from "./slices.ts";
 import { coarseStage, fineStages, stageNames, type FineStage } from "./stages.ts";
 
 /** One step: its name and the numbers it takes. Steps are done in order. */
@@ -53,7 +53,7 @@ export function networkSpec(
       activation: { name: "softmax", axis: 1, inGraph: true },
     },
     preprocessing: [
-      ...sliceSteps(stage === "coarse" ? size : options.sourceSize),
+      ...sliceSteps(stage === "coarse" ? size : options.sourceSize, options),
       ...(fine ? [regionStep(fine, options), cropStep(size)] : []),
       { step: "scale", divideBy: 255 },
     ],
@@ -62,9 +62,8 @@ export function networkSpec(
 }
 
 /** From the scan to slices of bytes. */
-function sliceSteps(size: number): Step[] {
-  const { window, level } = preprocessDefaults;
-  const [low, high] = [level - window / 2, level + window / 2];
+function sliceSteps(size: number, options: RunOptions): Step[] {
+  const [low, high] = windowRange(options);
   return [
     { step: "read", unit: "HU", round: "nearest", dtype: "int16", nonFinite: -1024 },
     { step: "orient", axes: ["slice", "row", "column"], towards: ["inferior", "posterior", "left"] },
