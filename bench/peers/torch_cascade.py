@@ -27,7 +27,6 @@ from torch_msalds import Discriminator, UNet, dice_cross_entropy, discriminator_
 
 STAGES = ("kidney", "masses", "tumor")
 REGIONS = {"kidney": (1, 2, 3), "masses": (2, 3), "tumor": (2,)}  # the labels of each region
-WINDOW, LEVEL = 540, 140
 # Settings of a run that this script has in one form only.
 COARSE_ONLY = {"model": "resunet", "init": "pytorch", "prior": True, "schedule": "cosine"}
 FINE_ONLY = {"init": "pytorch", "prior": True, "schedule": "cosine", "detachDifficulty": True, "legacyScalarCE": False,
@@ -94,14 +93,14 @@ def resize_labels(y, size):
 class Data:
     """Slices of all cases one after the other, at the coarse and the source size, and labels on the scan's grid."""
 
-    def __init__(self, folder, sizes):
+    def __init__(self, folder, sizes, window, level):
         self.range, self.labels, self.images, self.masks = {}, {}, {s: [] for s in sizes}, {s: [] for s in sizes}
-        first, low = 0, LEVEL - WINDOW / 2
+        first, low = 0, level - window / 2
         for path in sorted(glob.glob(os.path.join(folder, "case_*", "imaging.nii.gz"))):
             case = os.path.basename(os.path.dirname(path))
             hu = np.asarray(nibabel.load(path).dataobj, np.float64)
             label = np.asarray(nibabel.load(path.replace("imaging", "segmentation")).dataobj).astype(np.uint8)
-            grey = (np.clip(hu, low, low + WINDOW) - low) * (255 / WINDOW)
+            grey = (np.clip(hu, low, low + window) - low) * (255 / window)
             for s in sizes:
                 self.images[s].append(resize_images(grey, s))
                 self.masks[s].append(resize_labels(label, s))
@@ -501,7 +500,8 @@ def main():
         facts = json.load(file)
     options = settings(facts, o.set)
     split = {part: facts["split"][part] for part in ("train", "val", "test")}
-    data = Data(o.data or facts["data"]["root"], sorted({options["coarse"]["size"], options["sourceSize"]}))
+    data = Data(o.data or facts["data"]["root"], sorted({options["coarse"]["size"], options["sourceSize"]}),
+                options["window"], options["level"])
     runs = []
     for seed in (int(s) for s in o.seeds.split(",")):
         runs.append(run_cascade(data, split, options, seed, lambda line: print(line, flush=True)))

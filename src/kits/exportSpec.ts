@@ -3,7 +3,7 @@
 
 import { coarseLabels, stageBefore } from "./cascadeRules.ts";
 import type { RunOptions, StageName } from "./options.ts";
-import { preprocessDefaults } from "./preprocess.ts";
+import { windowRange } from "./slices.ts";
 import { coarseStage, fineStages, stageNames, type FineStage } from "./stages.ts";
 
 /** One step: its name and the numbers it takes. Steps are done in order. */
@@ -53,7 +53,7 @@ export function networkSpec(
       activation: { name: "softmax", axis: 1, inGraph: true },
     },
     preprocessing: [
-      ...sliceSteps(stage === "coarse" ? size : options.sourceSize),
+      ...sliceSteps(stage === "coarse" ? size : options.sourceSize, options),
       ...(fine ? [regionStep(fine, options), cropStep(size)] : []),
       { step: "scale", divideBy: 255 },
     ],
@@ -62,9 +62,8 @@ export function networkSpec(
 }
 
 /** From the scan to slices of bytes. */
-function sliceSteps(size: number): Step[] {
-  const { window, level } = preprocessDefaults;
-  const [low, high] = [level - window / 2, level + window / 2];
+function sliceSteps(size: number, options: RunOptions): Step[] {
+  const [low, high] = windowRange(options);
   return [
     { step: "read", unit: "HU", round: "nearest", dtype: "int16", nonFinite: -1024 },
     { step: "orient", axes: ["slice", "row", "column"], towards: ["inferior", "posterior", "left"] },
@@ -97,15 +96,11 @@ function regionStep({ name, roiLabels }: FineStage, options: RunOptions): Step {
     const joined = joins ? { stage: "coarse", labels: coarseLabels[from] } : null;
     return { ...shared, labels: [1], joined, minArea: 0, emptySlices: "left out" };
   }
-  const fallback = name === "masses" ? [{ region: "kidney", labels: fineStages[0].roiLabels }] : [];
+  const unions = [{ union: "neighbours", slices: neighbours }, { union: "case" }];
+  const kidneys = [{ union: "slice" }, ...unions].map((union) => ({ ...union, labels: fineStages[0].roiLabels }));
   return {
     ...{ ...shared, labels: roiLabels, minArea, connectivity: 8 },
-    emptySlices: [
-      { union: "neighbours", slices: neighbours },
-      { union: "case" },
-      ...fallback,
-      { region: "whole slice" },
-    ],
+    emptySlices: [...unions, ...(name === "masses" ? kidneys : []), { region: "whole slice" }],
   };
 }
 
@@ -137,7 +132,7 @@ function maskSteps(): Step[] {
   ];
 }
 
-const keepSteps = (components: number, rank = "voxels"): Step[] =>
+const keepSteps = (components: number, rank = ["voxels"]): Step[] =>
   components > 0 ? [{ step: "keep largest", components, connectivity: 26, of: "all labels above 0", rank }] : [];
 
 /** The JSON that says how the networks of a run work together. `files`: their specifications, by stage. */
@@ -149,8 +144,15 @@ export function cascadeSpec(options: RunOptions, files: Readonly<Partial<Record<
     networks: used.map((stage) => ({ stage, file: files[stage] ?? null, after: stageBefore(stage, options) })),
     postprocessing: [
       ...(joins ? [{ step: "join", masks: coarseLabels, with: "coarse" }] : []),
-      { step: "compose", labels: { 1: "kidney", 2: "masses and tumor", 3: "masses without tumor" } },
-      ...keepSteps(options.keepLargest, joins ? "voxels that the coarse network labels, then voxels" : "voxels"),
+      {
+        step: "compose",
+        labels: [
+          { label: 1, in: ["kidney"], outside: ["masses"] },
+          { label: 2, in: ["masses", "tumor"], outside: [] },
+          { label: 3, in: ["masses"], outside: ["tumor"] },
+        ],
+      },
+      ...keepSteps(options.keepLargest, joins ? ["coarse", "voxels"] : undefined),
       ...(options.tumorRule === "lesions"
         ? [{ step: "whole lesions", of: [2, 3], with: 2, become: 2, connectivity: 26 }]
         : []),

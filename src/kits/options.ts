@@ -121,6 +121,9 @@ export interface RunOptions {
   seed: number;
   /** Rows and columns of the cached slices that regions of interest are cut from. */
   sourceSize: number;
+  /** Width and middle of the CT window in HU, for all networks: what it shows becomes 0 to 255, the rest is clipped. */
+  window: number;
+  level: number;
   /** Connected components kept in a prediction, largest first (see coarseMasks); 0 keeps all. */
   keepLargest: number;
   /**
@@ -147,6 +150,8 @@ const share = real(0, 1);
 const rules: Readonly<Record<string, Check>> = {
   size: whole(16, 1024),
   sourceSize: whole(16, 1024),
+  window: real(1, 4096),
+  level: real(-1024, 3071),
   channels: whole(1, 16),
   width: whole(1, 256),
   depth: whole(1, 6),
@@ -210,6 +215,8 @@ export function settingRule(name: string): Check | undefined {
 /** Throws OptionError naming the first setting out of its range. */
 export function checkOptions(options: RunOptions): void {
   for (const [path, value] of settingsOf(options)) checkSetting(path, value);
+  // A page may have loaded a run from before the window was a setting.
+  for (const name of ["window", "level"] as const) checkSetting(name, options[name]);
   for (const name of stageNames) checkSize(name, options[name]);
 }
 

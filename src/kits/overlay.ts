@@ -6,6 +6,9 @@ import { OptionError, ShapeError } from "../errors.ts";
 import type { Labels, LabelVolume } from "./metrics.ts";
 import { beside, blank, emptyLayer, grid, paint, paste, type Layer, type Picture, type Rgb } from "./picture.ts";
 import { resizeBilinear, resizeNearest, type Size } from "./resample.ts";
+import { sliceDefaults, windowRange } from "./slices.ts";
+
+const USUAL = windowRange(sliceDefaults);
 
 export { encodePng, grid, type Layer, type Picture, type Rgb } from "./picture.ts";
 
@@ -30,7 +33,7 @@ export const confidenceColors: readonly Rgb[] = [
 export interface PanelOptions {
   /** Width of one panel in pixels; default 320. Its height is three quarters of that: bodies are wider than high. */
   panel?: number;
-  /** Values shown as black and white; default [-130, 410] HU, the training window. Give [0, 255] for 8-bit slices. */
+  /** Values shown as black and white; default [-130, 410] HU, the usual training window. Give [0, 255] for 8-bit slices. */
   window?: readonly [black: number, white: number];
   /** What a panel shows: the whole slice, the body, the surroundings of the labels, or of a box. Default "labels". */
   crop?: "none" | "body" | "labels" | Box;
@@ -122,7 +125,7 @@ export function overlayPanels(slice: OverlaySlice, options: PanelOptions = {}): 
     Math.max(1, Math.round((box[1] - box[0]) * scale)),
     Math.max(1, Math.round((box[3] - box[2]) * scale)),
   ];
-  const image = greyPicture(slice, box, to, options.window ?? [-130, 410]);
+  const image = greyPicture(slice, box, to, options.window ?? USUAL);
   const labels = enlarge(slice.reference, slice.size, box, to);
   const predicted = enlarge(slice.prediction, slice.size, box, to);
   const thickness = Math.max(1, Math.round(panel / 250));
@@ -254,7 +257,7 @@ function cropPlane(plane: ArrayLike<number>, [, w]: Size, [y0, y1, x0, x1]: Box)
 }
 
 /** The part of the slice that is shown, with a margin. */
-function cropBox(slice: OverlaySlice, { crop = "labels", window = [-130, 410] }: PanelOptions): Box {
+function cropBox(slice: OverlaySlice, { crop = "labels", window = USUAL }: PanelOptions): Box {
   const { size, image, reference, prediction } = slice;
   const whole: Box = [0, size[0], 0, size[1]];
   if (crop === "none") return whole;

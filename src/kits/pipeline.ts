@@ -19,6 +19,7 @@ import { preprocess } from "./preprocess.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
 import { caveats, writeOverlays, writeReport } from "./report.ts";
 import { dataFacts, describeData, loadFacts, openRunFolder, saveFacts, type RunFacts } from "./run.ts";
+import { sliceDefaults, windowRange, type SliceOptions } from "./slices.ts";
 import { loadSplit, saveSplit, splitCases, type Split } from "./split.ts";
 import { stageNames, type StageName } from "./stages.ts";
 import { forgetTrainingStates } from "./trainingState.ts";
@@ -72,6 +73,7 @@ export async function trainKits(asked: RunRequest): Promise<Metrics | null> {
   const resume = asked.resume && before !== null && isDeepStrictEqual(before.options, options);
   const request = { ...asked, resume, stages: resume ? unfinished(before) : asked.stages };
   const { stages } = request;
+  if (before) checkWindow(before, request);
   const seconds: Record<string, number> = { ...before?.seconds };
   const timed: Timed = async (step, work) => {
     const start = performance.now();
@@ -158,10 +160,11 @@ async function makeCaches(request: RunRequest): Promise<[coarse: SliceCache, fin
 export async function openSlices(request: RunRequest, size: number): Promise<SliceCache> {
   const { folder, cacheBeside = folder, root, png, mode } = request;
   const dataset = await openDataset(root, request.dataset ? { name: request.dataset } : {});
-  const at = cacheFolder(cacheBeside, root, size);
+  const { window, level } = request.options;
+  const at = cacheFolder(cacheBeside, root, { size, window, level });
   const progress = startProgress({ label: `preprocess ${size}`, total: dataset.cases.length, unit: "cases", mode });
   try {
-    await preprocess(dataset, at, { size, png }, ({ done, reused, id }) => {
+    await preprocess(dataset, at, { size, window, level, png }, ({ done, reused, id }) => {
       progress.update(done, { case: id });
       if (reused) progress.log(`slices: reused from ${at}`);
     });
@@ -171,10 +174,11 @@ export async function openSlices(request: RunRequest, size: number): Promise<Sli
   return openCache(at);
 }
 
-/** Slices are kept beside the runs, so that runs with the same data and size share them. */
-function cacheFolder(folder: string, root: string, size: number): string {
+/** Slices are kept beside the runs, so that runs with the same data, size and window share them. */
+function cacheFolder(folder: string, root: string, { size, window, level }: SliceOptions): string {
   const name = createHash("sha256").update(root).digest("hex").slice(0, 10);
-  return join(dirname(folder), "cache", `${name}-${size}`);
+  const usual = window === sliceDefaults.window && level === sliceDefaults.level;
+  return join(dirname(folder), "cache", `${name}-${size}${usual ? "" : `-window-${window}-level-${level}`}`);
 }
 
 /** Opens the GPU of a run again after it was lost. Throws AdapterError if another one is found. */
@@ -231,6 +235,18 @@ function sameSplit(
         `got ${show(fractions, seed, overfit)}; ask for the same, or choose another --out`,
     );
   return split;
+}
+
+/** Throws OptionError where networks that stay were trained with another window. */
+function checkWindow({ options: before, trained = {} }: RunFacts, { folder, stages, options }: RunRequest): void {
+  if (options.window === before.window && options.level === before.level) return;
+  const kept = stageNames.filter((name) => trained[name] && !stages.includes(name));
+  if (kept.length === 0) return;
+  const show = ({ window, level }: RunOptions) => `window ${window} and level ${level}`;
+  throw new OptionError(
+    `--stages keeps the ${kept.join(", ")} networks of ${folder}, trained with ${show(before)}, got ${show(options)}; ` +
+      `ask for the same, or choose another --out`,
+  );
 }
 
 function describeSplit(split: Split): string {
@@ -306,7 +322,7 @@ async function trainAndScore(
   for (const warning of scored.warnings) say(`warning: ${warning}`);
   await saveFacts(folder, facts);
   await timed("report", async () => {
-    await writeOverlays(folder, fine, split.test);
+    await writeOverlays(folder, fine, split.test, { window: windowRange(options) });
     await writeReport(folder, { sources: fine });
   });
   const coarseBeside = options.roi.from === "coarse" ? "beside" : "none";

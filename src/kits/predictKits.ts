@@ -12,6 +12,7 @@ import { findScans, type ScanFile } from "./predictInputs.ts";
 import { labelPath, resultOf, writeScan } from "./predictScan.ts";
 import { startProgress, type ProgressMode } from "./progress.ts";
 import { openSegmenter, type Segmenter, type SegmentOptions } from "./segment.ts";
+import { windowRange } from "./slices.ts";
 import { loadCascade } from "./trainedCascade.ts";
 import { loadVolumes, saveVolumes, type VolumesFile } from "./volumesFile.ts";
 
@@ -73,6 +74,7 @@ export async function predictKits(request: PredictRequest): Promise<Predicted> {
       segmenter = await open();
     },
   };
+  const pictured = request.picture ? windowRange(cascade.options) : null;
   let volumes = await volumesBefore(request, segmenter, scans);
   const results = new Map(volumes.scans.map((result) => [result.name, result]));
   const failures: Failure[] = [];
@@ -89,7 +91,7 @@ export async function predictKits(request: PredictRequest): Promise<Predicted> {
         segmenter.segment(scan, { probabilities: request.probabilities, onProgress }),
       );
       const result = resultOf(file, scan, found, (performance.now() - started) / 1000);
-      await writeScan(output, file, scan, found, result, request.picture);
+      await writeScan(output, file, scan, found, result, pictured);
       results.set(file.name, result);
       volumes = { ...volumes, scans: scans.flatMap(({ name }) => results.get(name) ?? []) };
       await saveVolumes(output, volumes);

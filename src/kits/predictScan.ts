@@ -5,7 +5,7 @@ import { writeFileAtomic } from "./atomic.ts";
 import type { ScanFile } from "./predictInputs.ts";
 import { writeNifti, type ImageVolume } from "./nifti.ts";
 import { encodePng } from "./picture.ts";
-import { preview } from "./preview.ts";
+import { preview, type PreviewCase } from "./preview.ts";
 import type { Bytes } from "./predict.ts";
 import type { Segmentation } from "./segment.ts";
 import { volumesMl } from "./volumes.ts";
@@ -29,8 +29,8 @@ export function labelPath(folder: string, { name }: ScanFile): string {
 
 /**
  * Writes NAME.nii.gz last, so that where it is, all is: NAME_<region>_probability.nii.gz and
- * NAME_<stage>_confidence.nii.gz, bytes that scl_slope makes 0 to 1, and NAME.png where `picture`. Throws DataError where
- * one cannot be written.
+ * NAME_<stage>_confidence.nii.gz, bytes that scl_slope makes 0 to 1, and NAME.png where the HU that it shows are given.
+ * Throws DataError where one cannot be written.
  */
 export async function writeScan(
   folder: string,
@@ -38,16 +38,16 @@ export async function writeScan(
   scan: ImageVolume,
   found: Segmentation,
   { ml }: ScanResult,
-  picture: boolean,
+  pictured: PreviewCase["window"] | null,
 ): Promise<void> {
   const { header } = scan;
   const like = header.raw;
   const maps = [...named(found.probabilities, "probability"), ...named(found.confidence, "confidence")];
   for (const [name, bytes] of maps)
     await writeNifti(join(folder, `${file.name}_${name}.nii.gz`), bytes, header, { like, slope: 1 / 255 });
-  if (picture) {
+  if (pictured) {
     const { shape, spacing, affineSource } = header;
-    const shown = { name: file.name, image: scan.data, labels: found.labels, shape, spacing, ml };
+    const shown = { name: file.name, image: scan.data, labels: found.labels, shape, spacing, ml, window: pictured };
     const drawn = preview({ ...shown, classes: found.classes, oriented: affineSource !== "pixdim" });
     await writeFileAtomic(join(folder, `${file.name}.png`), encodePng(drawn), "the preview");
   }

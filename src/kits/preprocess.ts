@@ -18,6 +18,7 @@ import { checkLabelValues, checkPair } from "./datasets/open.ts";
 import type { Geometry } from "./geometry.ts";
 import { throwIfInterrupted } from "./interrupt.ts";
 import { readImage, readLabels } from "./nifti.ts";
+import { settingRule } from "./options.ts";
 import { imageSlices, labelSlices, sliceDefaults, type SliceOptions } from "./slices.ts";
 import { removeLeftovers } from "./temporary.ts";
 
@@ -39,8 +40,8 @@ const VERSION = 1; // raise it when the same options give different bytes
  * Makes the slice cache of `dataset` in `folder`, or keeps the one that is there if the options and the size and time
  * of every source file are unchanged. Memory is bounded by one case. A new cache replaces the old one when it is
  * complete. Returns its index. Throws DataError naming the case for anything wrong in the data, OptionError for sizes
- * out of range. Method of MSALDS-UNet, section 3.2: window 540/140, axial slices, 128 x 128. Non-square slices are
- * stretched.
+ * out of range. Method of MSALDS-UNet, section 3.2; the defaults are its window 540/140 and 128 x 128. Non-square slices
+ * are stretched.
  */
 export async function preprocess(
   dataset: Dataset,
@@ -78,11 +79,15 @@ export async function preprocess(
   return index!;
 }
 
-function checkOptions({ size, window }: PreprocessOptions): void {
+function checkOptions(options: PreprocessOptions): void {
+  const { size } = options;
   if (!(Number.isInteger(size) && size >= 8 && size <= 1024)) {
     throw new OptionError(`preprocess: size must be a whole number from 8 to 1024, found ${size}`);
   }
-  if (!(window > 0)) throw new OptionError(`preprocess: window must be a positive width in HU, found ${window}`);
+  for (const name of ["window", "level"] as const) {
+    const fault = settingRule(name)?.(options[name]);
+    if (fault) throw new OptionError(`preprocess: ${name} must be ${fault.must} HU, found ${options[name]}`);
+  }
 }
 
 /** Hash of what the cache depends on: options, and name, size and modification time of every source file. */

@@ -3,6 +3,7 @@
 import { OptionError } from "../errors.ts";
 import { augmentDefaults, augmentNone, augmentRelease, type AugmentOptions } from "./augment.ts";
 import type { CoarseOptions, FineOptions, RoiSettings, RunOptions, StageName, TrainOptions } from "./options.ts";
+import { sliceDefaults } from "./slices.ts";
 
 /** A preset: its settings, and what it is for. */
 export interface Preset {
@@ -88,6 +89,8 @@ function settings({ run = {}, roi: r = {}, every = {}, coarse: c = {}, fine: f =
     overfit: false,
     seed: 0,
     sourceSize: 256,
+    window: sliceDefaults.window,
+    level: sliceDefaults.level,
     keepLargest: 2,
     coarseMasks: "regions",
     tumorRule: "voxels",

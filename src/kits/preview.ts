@@ -18,6 +18,8 @@ export interface PreviewCase {
   readonly spacing: Triple;
   /** The header says where the patient's right is. */
   readonly oriented: boolean;
+  /** HU shown as black and white; default as of the overlays. */
+  readonly window?: readonly [black: number, white: number];
   /** Names of the labels, background first. */
   readonly classes: readonly string[];
   /** Millilitres by name. */
@@ -107,9 +109,13 @@ function largestSlices({ labels, shape: [S, H, W], classes }: PreviewCase): numb
   });
 }
 
-function axialTile({ image, labels, shape: [, H, W], oriented }: PreviewCase, z: number, found?: Bounds): Picture {
+function axialTile(
+  { image, labels, shape: [, H, W], oriented, window }: PreviewCase,
+  z: number,
+  found?: Bounds,
+): Picture {
   const cut = <T extends Int16Array | Uint8Array>(data: T) => data.subarray(z * H * W, (z + 1) * H * W) as T;
-  const out = tile(cut(image), cut(labels), [H, W], found?.box);
+  const out = tile(cut(image), cut(labels), [H, W], { window, crop: found?.box });
   write(out, `slice ${z + 1}`, 6, 6, WHITE);
   if (oriented) writeSides(out);
   return out;
@@ -117,7 +123,7 @@ function axialTile({ image, labels, shape: [, H, W], oriented }: PreviewCase, z:
 
 /** The coronal plane with most of the masses, or else of all labels, with square pixels. */
 function coronalTile(scan: PreviewCase, found?: Bounds): Picture {
-  const { image, labels, shape, spacing, oriented } = scan;
+  const { image, labels, shape, spacing, oriented, window } = scan;
   const [S, H, W] = shape;
   const y = coronalPlane(labels, shape);
   const cut = (data: ArrayLike<number>) =>
@@ -128,7 +134,7 @@ function coronalTile(scan: PreviewCase, found?: Bounds): Picture {
   const row = (z: number) => Math.round(z * scale);
   const box: Box | undefined = found && [row(found.slices[0]), row(found.slices[1]), found.box[2], found.box[3]];
   const planes = [resizeBilinear(cut(image), [S, W], to), resizeNearest(cut(labels), [S, W], to)] as const;
-  const out = tile(...planes, to, box);
+  const out = tile(...planes, to, { window, crop: box });
   write(out, "coronal", 6, 6, WHITE);
   if (oriented) writeSides(out);
   return out;
@@ -147,11 +153,11 @@ function tile(
   image: ArrayLike<number>,
   labels: ArrayLike<number>,
   size: Size,
-  crop: PanelOptions["crop"] = "body",
+  { window, crop = "body" }: Pick<PanelOptions, "window" | "crop">,
 ): Picture {
   const panels = overlayPanels(
     { image, reference: labels, prediction: labels, size },
-    { panel: PANEL, crop, opacity: 0.35 },
+    { panel: PANEL, crop, window, opacity: 0.35 },
   );
   const part = paint(panels.image, panels.reference);
   const out = blank(PANEL, 0.75 * PANEL, [0, 0, 0]);

@@ -10,6 +10,7 @@ import { datasets } from "./datasets/registry.ts";
 import type { CaseMetrics, Metrics } from "./evaluate.ts";
 import { testsOnValidation } from "./folds.ts";
 import { regionNames } from "./metrics.ts";
+import { settingRule } from "./options.ts";
 import { svgFile } from "./plots.ts";
 import { stageCurves, violins, type Plot } from "./report/curves.ts";
 import type { Html } from "./report/html.ts";
@@ -19,6 +20,7 @@ import { readRun, type RunFiles } from "./report/read.ts";
 import { scoredModels, worstFirst } from "./report/scores.ts";
 import { flatten } from "./report/settings.ts";
 import type { RunFacts } from "./run.ts";
+import { windowRange } from "./slices.ts";
 
 export { writeOverlays } from "./report/pictures.ts";
 
@@ -42,9 +44,10 @@ export async function writeReport(folder: string, options: ReportOptions = {}): 
   const run = await readRun(folder);
   const sources = options.sources ?? (await dataSources(run.facts));
   const groups = chooseCases(worstFirst(run.metrics.cases), options.cases ?? { worst: 12, median: 4, best: 4 });
+  const shown = { panel: options.panel ?? 300, window: windowOf(run.facts) };
   const pictures = new Map<string, Html>();
   for (const { id } of groups.flatMap(({ cases }) => cases)) {
-    pictures.set(id, await casePictures(folder, sources, id, options.panel ?? 300));
+    pictures.set(id, await casePictures(folder, sources, id, shown));
   }
   const scores = await violins(scoredModels(run.model, run.metrics, run.coarse));
   const curves = new Map<string, Plot[]>();
@@ -57,6 +60,12 @@ export async function writeReport(folder: string, options: ReportOptions = {}): 
   const parts = { caveats: caveats(run.facts, run.metrics, coarseRole(run)), groups, pictures, scores, curves };
   await writeFileAtomic(path, page(run, parts).text);
   return path;
+}
+
+/** HU that the networks of a run saw as black and white; undefined, for the usual ones, where run.json does not say. */
+function windowOf({ options: { window, level } }: RunFacts): [low: number, high: number] | undefined {
+  const known = !settingRule("window")!(window) && !settingRule("level")!(level);
+  return known ? windowRange({ window, level }) : undefined;
 }
 
 /** The volumes in the data folder of a run. */

@@ -184,8 +184,9 @@ async function cascade(work: Work): Promise<Found> {
 
 /** The scan's slices of each size, made once. */
 function slicesOf(work: Work, sizes: readonly number[]): ScanSlices[] {
+  const { window, level } = work.options;
   tell(work, "slices", 0, 1);
-  const bySize = new Map([...new Set(sizes)].map((size) => [size, scanSlices(work.scan, size)]));
+  const bySize = new Map([...new Set(sizes)].map((size) => [size, scanSlices(work.scan, { size, window, level })]));
   tell(work, "slices", 1, 1);
   return sizes.map((size) => ({ slices: bySize.get(size)!, first: 0, shape: work.scan.header.shape }));
 }

@@ -16,6 +16,12 @@ export interface SliceOptions {
 /** Slices as in section 3.2 of the MSALDS-UNet paper. */
 export const sliceDefaults: SliceOptions = { size: 128, window: 540, level: 140 };
 
+/** The HU that a window shows as black and white. */
+export function windowRange({ window, level }: Pick<SliceOptions, "window" | "level">): [low: number, high: number] {
+  const low = level - window / 2;
+  return [low, low + window];
+}
+
 /** A volume [S, H, W] and the grid it lies on. */
 export interface Volume<T> {
   readonly data: T;
@@ -43,8 +49,9 @@ export function labelSlices(volume: Volume<Uint8Array>, options: SliceOptions): 
 }
 
 /** The slices of one scan in memory; it has no labels, so they are background. */
-export function scanSlices(scan: Volume<Int16Array>, size: number): Slices {
-  const images = imageSlices(scan, { ...sliceDefaults, size });
+export function scanSlices(scan: Volume<Int16Array>, options: SliceOptions): Slices {
+  const images = imageSlices(scan, options);
+  const { size } = options;
   const plane = size * size;
   return {
     size,
@@ -55,13 +62,13 @@ export function scanSlices(scan: Volume<Int16Array>, size: number): Slices {
 
 function resized<T extends Int16Array | Uint8Array>(
   { data, header }: Volume<T>,
-  { size, window, level }: SliceOptions,
+  options: SliceOptions,
   resizeOf: (resizer: SliceResizer) => (source: T, target: Uint8Array) => void,
 ): Uint8Array<ArrayBuffer> {
   const [S, H, W] = header.shape;
+  const { size } = options;
   const plane = size * size;
-  const low = level - window / 2;
-  const resize = resizeOf(sliceResizer([H, W], [size, size], [low, low + window]));
+  const resize = resizeOf(sliceResizer([H, W], [size, size], windowRange(options)));
   const out = new Uint8Array(S * plane);
   for (let s = 0; s < S; s++)
     resize(data.subarray(s * H * W, (s + 1) * H * W) as T, out.subarray(s * plane, (s + 1) * plane));

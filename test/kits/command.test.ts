@@ -185,6 +185,9 @@ describe("a run", () => {
     expect(failure("--out", "run-b", "--stages", "masses", "--split-seed", "5")).toMatch(
       /--stages keeps the split of .*run-b, made with fractions [\d:]+, split seed 0, got fractions [\d:]+, split seed 5/,
     );
+    expect(failure("--out", "run-b", "--stages", "masses", "--set", "window=400")).toMatch(
+      /--stages keeps the coarse, kidney, tumor networks of .*run-b, trained with window 540 and level 140, got window 400 and level 140; ask for the same/,
+    );
   });
 
   test("predict:kits gives the labels that the run itself gave its test cases, bit by bit", async () => {
@@ -254,6 +257,24 @@ describe("a run", () => {
     expect(failure("--out", "run-e", "--ablation", "--width", "8")).toMatch(
       /--ablation goes on with the settings of the run in run-e/,
     );
+  });
+
+  test("another window is the run's: its slices, what goes on in it, and predictions", async () => {
+    const soft = ["--set", "window=400", "--set", "level=40"];
+    expect(run(...SMALL, "--data", data, "--out", "run-w", "--stages", "coarse", ...soft).status).toBe(0);
+    expect(readdirSync(join(work, "cache")).filter((name) => name.endsWith("-32-window-400-level-40")).length).toBe(1);
+    const { options, split } = JSON.parse(readFileSync(join(work, "run-w/run.json"), "utf8"));
+    expect([options.window, options.level]).toEqual([400, 40]);
+    expect(failure("--out", "run-w", "--resume", "--set", "level=50")).toMatch(
+      /--resume goes on with the settings of the run in run-w/,
+    );
+    const [id] = split.test;
+    const args = ["--run", "run-w", "--input", join(data, id), "--output", "predicted-w"];
+    spawnSync(process.execPath, [command.replace("train-kits", "predict-kits"), ...args], { cwd: work });
+    const [own, predicted] = [`run-w/stages/coarse/${id}.nii.gz`, `predicted-w/${id}.nii.gz`];
+    const [a, b] = [await readLabels(join(work, own)), await readLabels(join(work, predicted))];
+    expect(Math.max(...a.data)).toBeGreaterThan(0);
+    expect(Buffer.compare(a.data, b.data)).toBe(0);
   });
 
   test("activations in f16, or a message where the adapter has none", () => {

@@ -39,6 +39,10 @@ describe("presets", () => {
     });
   });
 
+  test("see the CT through the paper's window", () => {
+    for (const name of Object.keys(presets)) expect(presetOptions(name)).toMatchObject({ window: 540, level: 140 });
+  });
+
   test("are copies: changing one leaves the next as it was", () => {
     presetOptions("demo").kidney.width = 99;
     expect(presetOptions("demo").kidney.width).not.toBe(99);
@@ -77,6 +81,12 @@ describe("checkOptions names the setting and its range", () => {
     expect(message((o) => (o.kidney.slicesPerEpoch = 0))).toBe(
       "kidney.slicesPerEpoch must be all, organ or a number above 0, got 0",
     );
+    expect(message((o) => (o.window = 0))).toBe("window must be from 1 to 4096, got 0");
+    expect(message((o) => (o.level = -2000))).toBe("level must be from -1024 to 3071, got -2000");
+    // runs from before it was a setting
+    expect(message((o) => delete (o as { level?: number }).level)).toBe(
+      "level must be from -1024 to 3071, got nothing",
+    );
     // a discriminator deeper than the network is what limits the size
     expect(message((o) => Object.assign(o.kidney, { size: 48, depth: 4, discriminatorDepth: 5 }))).toBe(
       "kidney.size must be a multiple of 32 for depth 5, got 48",
@@ -93,7 +103,10 @@ describe("setOption", () => {
     setOption(o, "coarse.slicesPerEpoch", "organ");
     setOption(o, "tumor.slicesPerEpoch", "12");
     setOption(o, "masses.augment.rotate", "0.25");
+    setOption(o, "window", "400");
+    setOption(o, "level", "-40.5");
     expect([o.masses.epochs, o.kidney.difficulty, o.roi.from]).toEqual([20, false, "none"]);
+    expect([o.window, o.level]).toEqual([400, -40.5]);
     expect([o.coarse.slicesPerEpoch, o.tumor.slicesPerEpoch, o.masses.augment.rotate]).toEqual(["organ", 12, 0.25]);
     expect(o.kidney.epochs).not.toBe(20);
   });
@@ -104,6 +117,8 @@ describe("setOption", () => {
     ["__proto__.polluted", "1", /must name a setting/],
     ["kidney.width", "wide", "--set kidney.width must be a number, got wide"],
     ["kidney.width", "", "--set kidney.width must be a number, got "],
+    ["window", "5000", "window must be from 1 to 4096, got 5000"],
+    ["level", "soft", "--set level must be a number, got soft"],
     ["kidney.prior", "yes", "--set kidney.prior must be true or false, got yes"],
     ["kidney.init", "zeros", "kidney.init must be one of pytorch, normal, got zeros"],
     ["coarse.slicesPerEpoch", "some", "coarse.slicesPerEpoch must be all, organ or a number above 0, got some"],

@@ -93,6 +93,21 @@ it("a prediction goes back to the file's own grid", async () => {
   expect(written.header.affine).toEqual(truth.header.affine);
 });
 
+it("another window gives other bytes, those of its formula, and a cache of its own", async () => {
+  const data = await dataset("window");
+  const [usual, soft] = [join(folder, "usual-cache"), join(folder, "soft-cache")];
+  const indexes = [await preprocess(data, usual, { size: 16 }), await preprocess(data, soft, { size: 16, window: 401, level: 40.5 })];
+  expect(indexes[0].key).not.toBe(indexes[1].key);
+  expect(indexes[1].options).toEqual({ size: 16, window: 401, level: 40.5, png: false });
+  const images = readFileSync(join(soft, "images.u8"));
+  for (let s = 0; s < 3; s++)
+    for (let i = 0; i < 256; i++) {
+      const hu = ((s + 3 * ((i >> 4) + 16 * (i % 16))) % 540) - 130; // craftCase's
+      expect(images[256 * s + i]).toBe(Math.round((Math.min(401, Math.max(0, hu + 160)) / 401) * 255));
+    }
+  expect(Buffer.compare(images, readFileSync(join(usual, "images.u8")))).not.toBe(0);
+});
+
 it("is kept while nothing changes, and made again when the source, an option or the cache changes", async () => {
   const data = await dataset("again");
   const out = join(folder, "again-cache");
@@ -153,5 +168,6 @@ it("PNG files hold the same pixels as the cache", async () => {
 it("options out of range are named", async () => {
   const data = await dataset("options");
   await expect(preprocess(data, join(folder, "o"), { size: 4 })).rejects.toThrow("size must be a whole number from 8 to 1024, found 4");
-  await expect(preprocess(data, join(folder, "o"), { window: 0 })).rejects.toThrow("window must be a positive width in HU, found 0");
+  await expect(preprocess(data, join(folder, "o"), { window: 0 })).rejects.toThrow("window must be from 1 to 4096 HU, found 0");
+  await expect(preprocess(data, join(folder, "o"), { level: NaN })).rejects.toThrow("level must be from -1024 to 3071 HU, found NaN");
 });

@@ -13,6 +13,7 @@ import type { RunOptions } from "../../src/kits/options.ts";
 import { writePhantom } from "../../src/kits/phantom.ts";
 import { preprocess } from "../../src/kits/preprocess.ts";
 import { openSegmenter, segment, type CascadeWeights, type SegmentProgress } from "../../src/kits/segment.ts";
+import type { SliceOptions } from "../../src/kits/slices.ts";
 import { predictByFiles, saveTinyWeights, tinyOptions } from "./tinyCascade.ts";
 
 let work: string;
@@ -23,10 +24,6 @@ beforeAll(async () => {
   await init();
   work = mkdtempSync(join(tmpdir(), "wgrad-segment-"));
   await writePhantom(join(work, "data"), { cases: 2, slices: 7, size: 40 });
-  const slices = async (size: number) => {
-    await preprocess(await openDataset(join(work, "data")), join(work, `cache-${size}`), { size });
-    return openCache(join(work, `cache-${size}`));
-  };
   [coarse, fine] = [await slices(16), await slices(32)];
 });
 afterAll(() => {
@@ -34,6 +31,12 @@ afterAll(() => {
   close();
   rmSync(work, { recursive: true, force: true });
 });
+
+async function slices(size: number, window: Partial<SliceOptions> = {}): Promise<SliceCache> {
+  const folder = join(work, `cache-${size}${Object.values(window).join("-")}`);
+  await preprocess(await openDataset(join(work, "data")), folder, { size, ...window });
+  return openCache(folder);
+}
 
 const scanOf = (id: string) => readImage(join(work, "data", id, "imaging.nii.gz"));
 const values = (labels: Uint8Array) => [...new Set(labels)].sort();
@@ -65,6 +68,27 @@ describe("labels are those that the run itself gives, file by file", () => {
     expect(seen.size, "random networks tell labels apart").toBeGreaterThan(2);
     segmenter.free();
   });
+});
+
+test("through another window: what the run gives from slices of that window", async () => {
+  const soft = { window: 300, level: 40 };
+  const options = tinyOptions({ ...soft, tumorRule: "voxels", keepLargest: 0 });
+  const folder = join(work, "soft");
+  const weights = await saveTinyWeights(options, folder);
+  const [small, large] = [await slices(16, soft), await slices(32, soft)];
+  await predictByFiles(options, folder, large, small);
+  for (const cache of [small, large]) cache.close();
+  const scan = await scanOf("case_00000");
+  const byFiles = await readLabels(join(folder, "predictions/case_00000.nii.gz"));
+  const { labels } = await segment(scan, options, weights);
+  expect(values(labels).length).toBeGreaterThan(2);
+  expect(Buffer.compare(labels, byFiles.data)).toBe(0);
+  const usual = await segment(scan, { ...options, window: 540, level: 140 }, weights);
+  expect(Buffer.compare(labels, usual.labels)).not.toBe(0);
+  const older: Partial<RunOptions> = { ...options, window: undefined };
+  await expect(openSegmenter(older as RunOptions, weights)).rejects.toThrow(
+    "window must be from 1 to 4096, got nothing",
+  );
 });
 
 describe("what else it says", () => {

@@ -11,7 +11,7 @@ import { stageNames, type FineOptions, type RunOptions, type StageName } from ".
 import { drawPhantomCase } from "../../src/kits/phantom.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
 import type { CascadeWeights, NetworkWeights } from "../../src/kits/segment.ts";
-import { imageSlices, sliceDefaults } from "../../src/kits/slices.ts";
+import { imageSlices } from "../../src/kits/slices.ts";
 
 const small = { size: 16, width: 4, depth: 2, batch: 3, channels: 1 };
 const fine: Partial<FineOptions> = { ...small, scales: 2, discriminatorWidth: 4, discriminatorDepth: 1 };
@@ -32,7 +32,7 @@ export async function saveTinyWeights(options: RunOptions, folder: string): Prom
       name === "coarse"
         ? coarseNetwork(options.coarse, options.seed, [1, 1, 1])
         : fineNetwork(name, options[name], options.seed, [1, 1]);
-    await decide(network);
+    await decide(network, options);
     const [model, discriminators] = [await stateDict(network.model), await stateDict(network.discriminators)];
     weights[name] = { model, discriminators };
     const best = join(folder, "checkpoints", name, "best");
@@ -43,11 +43,11 @@ export async function saveTinyWeights(options: RunOptions, folder: string): Prom
 }
 
 /** Makes the class of a pixel depend on it: random networks say nearly the same everywhere. */
-async function decide(network: Network): Promise<void> {
+async function decide(network: Network, { window, level }: RunOptions): Promise<void> {
   const { weight, bias } = network.model.classifier;
   const { size } = network;
   const { image, geometry } = drawPhantomCase(0, { slices: 4, size: 2 * size });
-  const bytes = imageSlices({ data: image, header: geometry }, { ...sliceDefaults, size });
+  const bytes = imageSlices({ data: image, header: geometry }, { size, window, level });
   network.setTraining(false);
   const images = reshape(tensor(Float32Array.from(bytes, (v) => v / 255)), [geometry.shape[0], 1, size, size]);
   const logits = await step(() =>

@@ -27,21 +27,31 @@ const SHEET_CASES = 12;
  * Writes overlays/case_XXXXX.png (its largest slice) per case, and overlays.png with the first twelve cases. One case
  * is in memory at a time. Throws DataError naming the file if a volume cannot be read.
  */
-export async function writeOverlays(folder: string, sources: CaseSources, ids: readonly string[]): Promise<void> {
+export async function writeOverlays(
+  folder: string,
+  sources: CaseSources,
+  ids: readonly string[],
+  options: overlay.PanelOptions = {},
+): Promise<void> {
   await mkdir(join(folder, "overlays"), { recursive: true });
   const tiles: Picture[] = [];
   for (const id of ids) {
     const one = await loadCase(folder, sources, id);
     const { largest } = overlay.pickSlices(one.reference.data, one.prediction.data, one.reference.shape);
-    const picture = overlay.overlaySlice(sliceWithConfidence(one, largest).slice);
+    const picture = overlay.overlaySlice(sliceWithConfidence(one, largest).slice, options);
     await writeFileAtomic(join(folder, "overlays", `${id}.png`), overlay.encodePng(picture));
-    if (tiles.length < SHEET_CASES) tiles.push(overlay.caseTile(one).tile);
+    if (tiles.length < SHEET_CASES) tiles.push(overlay.caseTile(one, options).tile);
   }
   if (tiles.length > 0) await writeFileAtomic(join(folder, "overlays.png"), overlay.encodePng(grid(tiles)));
 }
 
-/** The two slices of a case worth a look, for the page; `panel`: width of a panel in pixels. */
-export async function casePictures(folder: string, sources: CaseSources, id: string, panel: number): Promise<Html> {
+/** The two slices of a case worth a look, for the page. */
+export async function casePictures(
+  folder: string,
+  sources: CaseSources,
+  id: string,
+  options: overlay.PanelOptions,
+): Promise<Html> {
   const one = await loadCase(folder, sources, id);
   const { largest, worst, worstErrors } = overlay.pickSlices(
     one.reference.data,
@@ -49,10 +59,10 @@ export async function casePictures(folder: string, sources: CaseSources, id: str
     one.reference.shape,
   );
   const place = (z: number): string => `slice ${z + 1} of ${one.image.shape[0]}`;
-  const pictures = [slicePanels(one, largest, `${place(largest)}: the largest reference area`, panel)];
+  const pictures = [slicePanels(one, largest, `${place(largest)}: the largest reference area`, options)];
   if (worst !== largest && worstErrors > 0) {
     const errors = worstErrors.toLocaleString("en");
-    pictures.push(slicePanels(one, worst, `${place(worst)}: the most errors elsewhere, ${errors} pixels`, panel));
+    pictures.push(slicePanels(one, worst, `${place(worst)}: the most errors elsewhere, ${errors} pixels`, options));
   }
   return html`${pictures}`;
 }
@@ -90,9 +100,9 @@ function sliceWithConfidence(one: LoadedCase, z: number): { slice: overlay.Overl
 }
 
 /** The CT is in the page once per slice; the layers of the panels lie over it. */
-function slicePanels(one: LoadedCase, z: number, title: string, panel: number): Html {
+function slicePanels(one: LoadedCase, z: number, title: string, options: overlay.PanelOptions): Html {
   const { slice, stage } = sliceWithConfidence(one, z);
-  const { image, reference, prediction, confidence } = overlay.overlayPanels(slice, { panel });
+  const { image, reference, prediction, confidence } = overlay.overlayPanels(slice, options);
   const layer = (png: Uint8Array, alt: string): Html => html`<img alt="${alt}" src="${dataUri(png)}">`;
   const figure = (name: string, content: Content): Html =>
     html`<figure><figcaption>${name}</figcaption><div class="panel">${content}</div></figure>`;
