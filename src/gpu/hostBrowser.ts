@@ -26,12 +26,20 @@ export async function findAdapterHere(name?: string): Promise<FoundAdapter | nul
 
 /** The text kept under a name between runs, null if there is none. */
 export async function readKept(name: string): Promise<string | null> {
-  return here.localStorage?.getItem(`wgrad ${name}`) ?? null;
+  try {
+    return here.localStorage?.getItem(`wgrad ${name}`) ?? null;
+  } catch {
+    return null; // a page in a sandbox, or whose storage is blocked
+  }
 }
 
-/** Keeps a text under a name between runs. */
+/** Keeps a text under a name between runs, where the browser lets the page. */
 export async function writeKept(name: string, text: string): Promise<void> {
-  here.localStorage?.setItem(`wgrad ${name}`, text);
+  try {
+    here.localStorage?.setItem(`wgrad ${name}`, text);
+  } catch {
+    // blocked or full: it is found again the next time
+  }
 }
 
 /** See nodeTranslate.ts. */
