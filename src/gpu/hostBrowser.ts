@@ -33,13 +33,9 @@ export async function readKept(name: string): Promise<string | null> {
   }
 }
 
-/** Keeps a text under a name between runs, where the browser lets the page. */
+/** Keeps a text under a name between runs. */
 export async function writeKept(name: string, text: string): Promise<void> {
-  try {
-    here.localStorage?.setItem(`wgrad ${name}`, text);
-  } catch {
-    // blocked or full: it is found again the next time
-  }
+  here.localStorage?.setItem(`wgrad ${name}`, text);
 }
 
 /** See nodeTranslate.ts. */
