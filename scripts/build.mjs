@@ -10,7 +10,7 @@ process.chdir(root);
 if (process.argv.includes("--clean")) rmSync("dist", { recursive: true, force: true });
 
 const commands = {
-  "train-kits": "src/kits/main.ts",
+  "train-kits": "src/kits/trainMain.ts",
   "predict-kits": "src/kits/predictMain.ts",
   "doctor-kits": "src/kits/doctorMain.ts",
   "export-kits": "src/kits/exportMain.ts",

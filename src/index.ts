@@ -2,6 +2,7 @@
 
 export { init, close, type InitOptions } from "./gpu/device.ts";
 export type { AdapterInfo } from "./gpu/adapter.ts";
+export type { SubgroupMatrices, SubgroupMatrixConfig } from "./gpu/subgroupMatrix.ts";
 export { step, keep, flush } from "./scope.ts";
 export { compile, type CompiledStep, type CompileOptions, type StepInputs } from "./compile.ts";
 export type { PlanMemory } from "./gpu/plan.ts";
@@ -12,7 +13,7 @@ export { Tensor, tensor, hostTensor, empty, full, zeros, ones, arange, hasF16 } 
 export type { Dtype, HostTensor, NestedNumbers, TensorOptions } from "./tensor.ts";
 export type { HostData } from "./gpu/program.ts";
 export type { Shape } from "./shape.ts";
-export { record, backward, noGrad, type Backward } from "./autograd.ts";
+export { record, backward, noGrad, type Backward, type Node } from "./autograd.ts";
 export { checkpoint } from "./checkpoint.ts";
 export { Rng } from "./random.ts";
 export { setDebug } from "./debug.ts";

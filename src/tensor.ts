@@ -148,8 +148,8 @@ export interface TensorOptions {
 }
 
 /**
- * A tensor from numbers, nested arrays or a typed array, which is copied. Throws
- * ShapeError when the count does not fit the shape.
+ * A tensor from numbers, nested arrays or a typed array, which is copied. Throws OptionError for values that are not
+ * numbers, ShapeError when the count does not fit the shape or the rows of nested arrays differ in length.
  */
 export function tensor(
   data: NestedNumbers | HostData,
@@ -161,6 +161,10 @@ export function tensor(
   if (sizeOf(dims) !== values.length)
     throw new ShapeError(
       `tensor: shape ${showShape(dims)} has ${sizeOf(dims)} elements but the data has ${values.length}`,
+    );
+  if (!shape && !isTyped(data) && !isNested(data, dims))
+    throw new ShapeError(
+      `tensor: nested arrays must have rows of equal length, found others than ${showShape(dims)}; fill the rows up`,
     );
   const t = hostTensor(dims, type, () => values);
   t.requiresGrad = requiresGrad;
@@ -178,12 +182,24 @@ function isTyped(data: NestedNumbers | HostData): data is HostData {
   return ArrayBuffer.isView(data);
 }
 
+/** The numbers of nested arrays, in row-major order. TypeScript sees to it that they are numbers, JavaScript does not. */
 function flatten(data: NestedNumbers): number[] {
-  return typeof data === "number" ? [data] : (data.flat(Infinity as 20) as number[]);
+  const flat: unknown[] = Array.isArray(data) ? data.flat(Infinity) : [data];
+  const wrong = flat.findIndex((value) => typeof value !== "number");
+  if (wrong < 0) return flat as number[];
+  const found = flat[wrong];
+  const fix = typeof found === "boolean" ? "give 1 for true and 0 for false" : "convert it, or leave it out";
+  const what = `the ${typeof found} ${String(found).slice(0, 80)}`;
+  throw new OptionError(`tensor: every value must be a number, found ${what} at index ${wrong}; ${fix}`);
 }
 
 function nesting(data: NestedNumbers): number[] {
   return typeof data === "number" ? [] : [data.length, ...nesting(data[0] ?? 0)];
+}
+
+function isNested(data: NestedNumbers, [length, ...inner]: Shape): boolean {
+  if (typeof data === "number") return length === undefined;
+  return data.length === length && data.every((row) => isNested(row, inner));
 }
 
 /** A tensor with every element equal to `value`. */

@@ -59,6 +59,12 @@ export const areas: readonly Area[] = [
     files: /^nn\/schedule\.ts$/,
   },
   {
+    page: "exchange.md",
+    title: "ONNX and TensorBoard",
+    about: "From `wgrad/onnx` and `wgrad/tensorboard`: models as ONNX files, and event files.",
+    files: /^(onnx|tensorboard)\//,
+  },
+  {
     page: "layers.md",
     title: "Layers",
     about: "In the namespace `nn`. A layer is any object with `forward`.",

@@ -13,7 +13,7 @@ export interface Entry {
   readonly doc: string;
 }
 
-const ENTRY_POINTS = ["src/index.ts", "src/kits/index.ts"];
+const ENTRY_POINTS = ["src/index.ts", "src/onnx/index.ts", "src/tensorboard/index.ts", "src/kits/index.ts"];
 
 /** Every public name of the package in `root`, in the order of its index files. */
 export function publicNames(root: string): Entry[] {

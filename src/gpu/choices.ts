@@ -53,9 +53,15 @@ const savedChoices = object<Saved>({
   entries: recordOf(object<Choice>({ choice: plain(3), ms: amount, ruleMs: amount })),
 });
 
+/** Keeps what was measured for later runs. Where that cannot be written it holds for this one. */
 export async function saveChoices({ name, driver }: AdapterInfo, { entries }: Choices): Promise<void> {
   const content: Saved = { adapter: name, driver, entries: Object.fromEntries(entries) };
-  await writeKept(fileName({ name, driver }), `${JSON.stringify(content, null, 1)}\n`);
+  const file = fileName({ name, driver });
+  try {
+    await writeKept(file, `${JSON.stringify(content, null, 1)}\n`);
+  } catch (error) {
+    debugLog(1, `${file}: not written, ${(error as Error).message}`);
+  }
 }
 
 function fileName({ name, driver }: Pick<AdapterInfo, "name" | "driver">): string {

@@ -126,7 +126,7 @@ async function open(options: InitOptions): Promise<Gpu> {
 }
 
 /** A device with all features and limits that kernels may use. */
-export function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   return adapter.requestDevice({
     requiredFeatures: FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
     requiredLimits: allLimits(adapter.limits),

@@ -26,7 +26,11 @@ export async function findAdapterHere(name?: string): Promise<FoundAdapter | nul
 
 /** The text kept under a name between runs, null if there is none. */
 export async function readKept(name: string): Promise<string | null> {
-  return here.localStorage?.getItem(`wgrad ${name}`) ?? null;
+  try {
+    return here.localStorage?.getItem(`wgrad ${name}`) ?? null;
+  } catch {
+    return null; // a page in a sandbox, or whose storage is blocked
+  }
 }
 
 /** Keeps a text under a name between runs. */

@@ -175,7 +175,7 @@ export function dropPlan(plan: Plan): void {
 }
 
 /** One line: calls, pipelines, and memory beside what is needed at least. */
-export function describePlan({ program: { calls }, capacities, memory }: Plan, pipelines: number): string {
+function describePlan({ program: { calls }, capacities, memory }: Plan, pipelines: number): string {
   const { planned, bound, outside } = memory;
   const ratio = ((planned + outside) / (bound + outside)).toFixed(3);
   return (

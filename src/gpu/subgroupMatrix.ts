@@ -2,6 +2,7 @@
 // Dawn has them as an experimental feature, chromium-experimental-subgroup-matrix; gpuweb's proposal is subgroup-matrix.
 
 /** One kind of product: [M, K] by [K, N] matrices of `componentType`, added up as `resultComponentType`. */
+/** One product that matrix units compute: [M, K] times [K, N], with the types of its factors and of its result. */
 export interface SubgroupMatrixConfig {
   readonly componentType: string;
   readonly resultComponentType: string;
@@ -10,6 +11,7 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
+/** What an adapter's matrix units can do. */
 export interface SubgroupMatrices {
   /** Most lanes of a subgroup; the threads of a workgroup must be a multiple of it. */
   readonly maxLanes: number;

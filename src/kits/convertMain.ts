@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // npm run convert:kits: data in KiTS layout for nnU-Net, and nnU-Net's for KiTS.
 
-import { Command, InvalidArgumentError, Option } from "commander";
-import { OptionError, WgradError } from "../errors.ts";
+import { Option } from "commander";
+import { OptionError } from "../errors.ts";
+import { datasetOption, kitsCommand, progressOption, runCommand, say, wholeNumber } from "./commandLine.ts";
 import { fromNnunet } from "./convert/fromNnunet.ts";
 import type { Placing } from "./convert/place.ts";
 import { toNnunet } from "./convert/toNnunet.ts";
@@ -24,22 +25,18 @@ interface CommandOptions {
   progress: ProgressMode;
 }
 
-const whole = (text: string): number => {
-  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError("must be a whole number.");
-  return Number(text);
-};
-
-const command = new Command("convert:kits")
-  .description(
-    "Converts a tree of KiTS to nnU-Net's raw layout and back. Volumes keep their bytes.\n" +
-      "train:kits, doctor:kits and evaluate:kits read nnU-Net's layout as it is.",
-  )
+const command = kitsCommand(
+  "convert:kits",
+  "Converts a tree of KiTS to nnU-Net's raw layout and back. Volumes keep their bytes.\n" +
+    "train:kits, doctor:kits and evaluate:kits read nnU-Net's layout as it is.",
+  "data.md",
+)
   .addOption(new Option("--to <layout>", "write it").choices(["nnunet"]))
   .addOption(new Option("--from <layout>", "read it").choices(["nnunet"]))
   .requiredOption("--data <folder>", "a tree of KiTS, or with --from nnU-Net's DatasetXXX_Name folder")
   .requiredOption("--out <folder>", "nnUNet_raw, or with --from the folder of the case folders")
-  .option("--dataset <name>", "kits19, kits21, kits23 or kits, where detection should not decide")
-  .option("--id <n>", "number of nnU-Net's dataset; default 220", whole)
+  .addOption(datasetOption())
+  .option("--id <n>", "number of nnU-Net's dataset; default 220", wholeNumber(1, 999))
   .option("--name <name>", "its name; default the dataset's")
   .addOption(
     new Option("--targets <what>", "regions as the challenge scores them (default), or plain labels").choices([
@@ -51,9 +48,13 @@ const command = new Command("convert:kits")
     new Option("--links <kind>", "how volumes get there").choices(["hard", "symbolic", "copy"]).default("hard"),
   )
   .option("--split <file>", "splits.json of a run: one fold of it, and its test cases as imagesTs and labelsTs")
-  .option("--folds <n>", "folds of splits_final.json; default 5", whole)
-  .option("--seed <n>", "seed of the folds; default 12345, with which they are nnU-Net's own", whole)
-  .addOption(new Option("--progress <mode>").choices(["auto", "bar", "lines", "silent"]).default("auto"))
+  .option("--folds <n>", "folds of splits_final.json; default 5", wholeNumber(2, 1000))
+  .option(
+    "--seed <n>",
+    "seed of the folds; default 12345, with which they are nnU-Net's own",
+    wholeNumber(0, 2 ** 32 - 1),
+  )
+  .addOption(progressOption())
   .parse();
 
 const o = command.opts<CommandOptions>();
@@ -80,12 +81,7 @@ async function convert(): Promise<string> {
   return `${folder}: ${cases} cases, ${test} of them from imagesTs, ${copied} volumes copied`;
 }
 
-try {
-  const done = await convert();
-  progress?.stop();
-  console.error(done);
-} catch (error) {
-  progress?.stop();
-  process.exitCode = 1;
-  console.error(error instanceof WgradError ? `convert:kits: ${error.message}` : error);
-}
+await runCommand("convert:kits", async () => {
+  const done = await convert().finally(() => progress?.stop());
+  say(done);
+});

@@ -3,20 +3,22 @@
 
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { Command } from "commander";
-import { DataError, WgradError } from "../errors.ts";
+import { DataError } from "../errors.ts";
+import { kitsCommand, runCommand, say } from "./commandLine.ts";
 import { openDashboard, portArgument } from "./dashboard/command.ts";
 import { DASHBOARD_PORT } from "./dashboard/server.ts";
 import { untilInterrupted } from "./interrupt.ts";
 
-const command = new Command("dashboard:kits")
-  .description("Serves a page that follows a run of train:kits, or shows one that has ended, until Ctrl-C.")
-  .requiredOption("--run <folder>", "the run folder, as --out of train:kits")
+const command = kitsCommand(
+  "dashboard:kits",
+  "Serves a page that follows a run of train:kits, or shows one that has ended, until Ctrl-C.",
+  "watching.md",
+)
+  .requiredOption("--run <folder>", "run folder of train:kits")
   .option("--port <n>", "port on 127.0.0.1; the next free one is taken if it is in use", portArgument, DASHBOARD_PORT)
   .parse();
 
-const say = (text: string): void => console.error(text);
-try {
+await runCommand("dashboard:kits", async () => {
   const options = command.opts<{ run: string; port: number }>();
   const folder = resolve(options.run);
   if (!["run.json", "run.lock"].some((name) => existsSync(join(folder, name))))
@@ -27,7 +29,4 @@ try {
   say("Ctrl-C ends it");
   await untilInterrupted();
   await dashboard.close();
-} catch (error) {
-  process.exitCode = 1;
-  say(error instanceof WgradError ? `dashboard:kits: ${error.message}` : String((error as Error).stack));
-}
+});

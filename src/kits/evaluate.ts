@@ -21,6 +21,7 @@ import {
   regionNames,
   scoreCase,
 } from "./metrics.ts";
+import { reason } from "./json.ts";
 import { readHeader, readLabels } from "./nifti.ts";
 import type { LabelImage, NiftiHeader } from "./nifti.ts";
 import { type ProgressMode, startProgress } from "./progress.ts";
@@ -243,7 +244,7 @@ export async function labelFiles(folder: string): Promise<Map<string, string>> {
 async function labelFilesIn(folder: string, required: boolean): Promise<Map<string, string>> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     if (!required) return [];
-    throw new DataError(`${folder}: must be a readable folder, found ${error.code ?? error.message}; check the path`);
+    throw new DataError(`${folder}: must be a readable folder, found ${reason(error)}; check the path`);
   });
   const found = new Map<string, string>();
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {

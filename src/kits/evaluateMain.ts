@@ -2,8 +2,8 @@
 // npm run evaluate:kits: scores of a folder of predictions, whoever made them.
 
 import { resolve } from "node:path";
-import { Command, Option } from "commander";
-import { WgradError } from "../errors.ts";
+import { Option } from "commander";
+import { kitsCommand, progressOption, runCommand, say } from "./commandLine.ts";
 import { isNnunet } from "./datasets/nnunet.ts";
 import { listCases } from "./datasets/open.ts";
 import { evaluate, formatMetrics, type EvaluateOptions } from "./evaluate.ts";
@@ -14,11 +14,12 @@ interface CommandOptions extends Omit<EvaluateOptions, "ids" | "dataset"> {
   json?: boolean;
 }
 
-const command = new Command("evaluate:kits")
-  .description(
-    "Scores predictions against references with the metrics of the KiTS challenge: Dice and surface Dice of kidney and\n" +
-      "masses, masses, and tumor; Jaccard, distances and volumes beside them. Folders of nnU-Net are read as they are.",
-  )
+const command = kitsCommand(
+  "evaluate:kits",
+  "Scores predictions against references with the metrics of the KiTS challenge: Dice and surface Dice of kidney and " +
+    "masses, masses, and tumor; Jaccard, distances and volumes beside them. Folders of nnU-Net are read as they are.",
+  "data.md",
+)
   .requiredOption("--reference <folder>", "a KiTS tree, an nnU-Net Dataset folder, or label files named by case")
   .requiredOption("--predictions <folder>", "label files named by case: case_00000.nii.gz")
   .option("--out <folder>", "for metrics.json, evaluation.csv and evaluation_more.csv")
@@ -32,7 +33,7 @@ const command = new Command("evaluate:kits")
   .option("--no-surface", "without surface Dice and distances: faster")
   .option("--split <name>", "what the cases are, for metrics.json", "test")
   .option("--json", "print metrics.json's content as the last line of standard output")
-  .addOption(new Option("--progress <mode>").choices(["auto", "bar", "lines", "silent"]).default("auto"))
+  .addOption(progressOption())
   .parse();
 
 /** What the references are. Label files alone do not say: they count as of three labels. */
@@ -42,15 +43,12 @@ async function datasetOf(reference: string): Promise<"kits" | "kits19"> {
   return spec?.name === "kits19" ? "kits19" : "kits";
 }
 
-try {
+await runCommand("evaluate:kits", async () => {
   const { cases, json, dataset, ...options } = command.opts<CommandOptions>();
   const known = dataset ?? (await datasetOf(options.reference));
   const { metrics, warnings, files } = await evaluate({ ...options, dataset: known, ids: cases });
-  for (const warning of warnings) console.error(`warning: ${warning}`);
-  (json ? console.error : console.log)(formatMetrics(metrics));
-  for (const file of files) console.error(`written: ${file}`);
+  for (const warning of warnings) say(`warning: ${warning}`);
+  (json ? say : console.log)(formatMetrics(metrics));
+  for (const file of files) say(`written: ${file}`);
   if (json) console.log(JSON.stringify(metrics));
-} catch (error) {
-  process.exitCode = 1;
-  console.error(error instanceof WgradError ? `evaluate:kits: ${error.message}` : error);
-}
+});

@@ -43,6 +43,7 @@ export function reason(error: unknown): string {
   const words: Record<string, string> = {
     ENOENT: "no such file or folder",
     EACCES: "no permission",
+    EEXIST: "a file of that name",
     EISDIR: "a folder",
     ENOTDIR: "a file where a folder belongs",
     EROFS: "a read-only file system",

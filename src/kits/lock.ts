@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { DataError } from "../errors.ts";
 import { object, shorten, text as anyText, whole } from "../structure.ts";
 import { writeError } from "./atomic.ts";
-import { readJson } from "./json.ts";
+import { readJson, reason } from "./json.ts";
 import { processExists, temporaryName } from "./temporary.ts";
 
 interface Holder {
@@ -25,11 +25,16 @@ interface Holder {
 const NAME = "run.lock";
 
 /**
- * Takes the lock of a run folder, which is made if needed; the function returned gives it back. Throws DataError while
- * another process holds it.
+ * Takes the lock of a run folder, which is made if needed; the function returned gives it back. Throws DataError where it
+ * cannot be made, and while another process holds it.
  */
 export async function lockRun(folder: string): Promise<() => void> {
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw new DataError(
+      `${folder}: must be a folder that can be written, found ${reason(error)}; choose another folder`,
+      { cause: error },
+    );
+  });
   const path = join(folder, NAME);
   const draft = temporaryName(path);
   const name = randomUUID();

@@ -5,6 +5,7 @@ import { columnLengths } from "./geometry.ts";
 import type { Geometry } from "./geometry.ts";
 import { axialToTile, planesPerTile } from "./transpose.ts";
 
+/** Settings of a NIfTI file that is made. */
 export interface EncodeOptions {
   /**
    * The header (NiftiHeader.raw) of a file on the same grid: units, spacing and both matrices are then its own to the last

@@ -20,6 +20,7 @@ export interface PhantomOptions {
   noise: number;
 }
 
+/** The phantom that train:kits draws. */
 export const phantomDefaults: PhantomOptions = { cases: 12, slices: 24, size: 96, seed: 0, noise: 14 };
 const HEIGHT = 190; // mm of body that is scanned, before variation
 const FIELD = 345; // mm across the picture, before variation

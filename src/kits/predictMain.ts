@@ -2,13 +2,13 @@
 // npm run predict:kits: a trained run on other scans. Labels, volumes and pictures of one NIfTI or a folder of them.
 
 import { resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
-import { OutOfMemoryError, WgradError } from "../errors.ts";
+import { OutOfMemoryError } from "../errors.ts";
 import { close, init } from "../index.ts";
-import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
+import { adapterOption, kitsCommand, progressOption, runCommand, say, wholeNumber } from "./commandLine.ts";
+import { InterruptedError, watchInterrupts } from "./interrupt.ts";
 import { lockRun } from "./lock.ts";
 import { predictKits } from "./predictKits.ts";
-import { progressMode, type ProgressMode } from "./progress.ts";
+import type { ProgressMode } from "./progress.ts";
 import { removeLeftovers } from "./temporary.ts";
 import { formatVolumes } from "./volumesFile.ts";
 
@@ -28,24 +28,12 @@ interface CommandOptions {
   json?: boolean;
 }
 
-const slices = (text: string): number => {
-  const value = Number(text);
-  if (!(Number.isInteger(value) && value >= 1 && value <= 1024))
-    throw new InvalidArgumentError("must be a number of slices from 1 to 1024.");
-  return value;
-};
-
-const mode = (text: string): ProgressMode => {
-  const found = progressMode(text);
-  if (!found) throw new InvalidArgumentError("must be auto, bar, lines or silent.");
-  return found;
-};
-
-const command = new Command("predict:kits")
-  .description(
-    "Finds kidneys, tumors and cysts in CT with a run that train:kits made, and writes NAME.nii.gz on each scan's own grid:\n" +
-      "1 kidney, 2 tumor, 3 cyst; of a run whose coarse network alone is trained 1 kidney, 2 mass.",
-  )
+const command = kitsCommand(
+  "predict:kits",
+  "Finds kidneys, tumors and cysts in CT with a run that train:kits made, and writes NAME.nii.gz on each scan's own grid: " +
+    "1 kidney, 2 tumor, 3 cyst; of a run whose coarse network alone is trained 1 kidney, 2 mass.",
+  "prediction.md",
+)
   .requiredOption("--run <folder>", "run folder of train:kits")
   .requiredOption(
     "--input <path>",
@@ -56,15 +44,16 @@ const command = new Command("predict:kits")
   .option("--probabilities", "also NAME_<region>_probability.nii.gz for kidney (with its masses), masses, tumor")
   .option("--confidence", "also NAME_<network>_confidence.nii.gz: how much the discriminators trust the masks")
   .option("--no-preview", "no NAME.png")
-  .option("--batch <n>", "slices at a time; default as in training, which gives the run's own predictions", slices)
+  .option(
+    "--batch <n>",
+    "slices at a time; default as in training, which gives the run's own predictions",
+    wholeNumber(1, 1024),
+  )
   .option("--overwrite", "predict again what is there already")
   .option("--resume", "leave out what is there already")
-  .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
-  .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")
+  .addOption(adapterOption())
+  .addOption(progressOption())
   .option("--json", "print volumes.json's content as the last line of standard output");
-
-/** Everything but results goes to standard error, so that --json leaves standard output to the numbers. */
-const say = (text: string): void => console.error(text);
 
 async function run(o: CommandOptions): Promise<void> {
   const output = resolve(o.output);
@@ -100,31 +89,14 @@ async function run(o: CommandOptions): Promise<void> {
     if (failures.length > 0) process.exitCode = 1;
     if (o.json) console.log(JSON.stringify(volumes));
   } catch (error) {
-    if (!(error instanceof InterruptedError)) throw error;
-    throw new InterruptedError("interrupted; --resume goes on from here");
+    if (error instanceof InterruptedError) throw new InterruptedError("interrupted; --resume goes on from here");
+    if (error instanceof OutOfMemoryError)
+      throw new OutOfMemoryError(error.asked, "less memory is taken with a smaller --batch", { cause: error });
+    throw error;
   } finally {
     unwatch();
     unlock();
   }
 }
 
-/** What is said of a failure that is understood. */
-function messageOf(error: WgradError): string {
-  return error instanceof OutOfMemoryError
-    ? `${error.asked}; less memory is taken with a smaller --batch`
-    : error.message;
-}
-
-/** Failures that are understood are one line and exit code 1. */
-try {
-  await run(command.parse().opts<CommandOptions>());
-} catch (error) {
-  process.exitCode = error instanceof InterruptedError ? INTERRUPTED : 1;
-  say(
-    error instanceof WgradError
-      ? `predict:kits: ${messageOf(error)}`
-      : `predict:kits: unexpected error\n${(error as Error).stack}`,
-  );
-} finally {
-  close();
-}
+await runCommand("predict:kits", () => run(command.parse().opts<CommandOptions>()), close);

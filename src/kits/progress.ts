@@ -16,13 +16,9 @@ export interface Progress {
   stop(): void;
 }
 
-const MODES = ["auto", "bar", "lines", "silent"] as const;
-export type ProgressMode = (typeof MODES)[number];
-
-/** The mode of that name; undefined where there is none. */
-export function progressMode(name: string): ProgressMode | undefined {
-  return MODES.find((mode) => mode === name);
-}
+export const PROGRESS_MODES = ["auto", "bar", "lines", "silent"] as const;
+/** How progress is shown: what the terminal allows, a bar, plain lines, or not at all. */
+export type ProgressMode = (typeof PROGRESS_MODES)[number];
 
 export interface ProgressOptions {
   /** What is going on: "train", "predict". */

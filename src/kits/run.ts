@@ -97,7 +97,7 @@ export async function openRunFolder(folder: string, overwrite: boolean): Promise
 
 /** The facts of the run in a folder. Throws DataError if there is none, or one that is damaged. */
 export async function loadFacts(folder: string): Promise<RunFacts> {
-  return readJson<RunFacts>(join(folder, "run.json"), factsFile, "run all stages there first");
+  return readJson<RunFacts>(join(folder, "run.json"), factsFile, "give the folder of a run of train:kits");
 }
 
 export async function saveFacts(folder: string, facts: RunFacts): Promise<void> {

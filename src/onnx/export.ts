@@ -12,6 +12,7 @@ import { recordOperations, type InputLike } from "./record.ts";
 /** What a forward function returns: one tensor, several, or several by name. */
 export type Outputs = Tensor | readonly Tensor[] | Readonly<Record<string, Tensor>>;
 
+/** A function of tensors that can be exported. */
 export type Forward = (...inputs: Tensor[]) => Outputs;
 
 /** A layer or model; its forward may take options after the tensors, which keep their defaults. */
@@ -19,6 +20,7 @@ export interface ForwardModel {
   forward(...inputs: never[]): Outputs;
 }
 
+/** Settings of exportOnnx(). */
 export interface OnnxOptions {
   /** The model whose tensors give weights their names, where a function is exported. Others are constant_0, ... */
   weights?: Model;

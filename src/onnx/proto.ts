@@ -4,7 +4,7 @@
 import { PbfWriter } from "pbf";
 
 /** The operator set that all nodes are of, and the file format that goes with it. */
-export const OPSET = 18;
+const OPSET = 18;
 const IR_VERSION = 8;
 
 /** TensorProto.DataType. */

@@ -16,6 +16,7 @@ export interface ImageData {
   readonly data: Uint8Array;
 }
 
+/** Settings of a SummaryWriter. */
 export interface SummaryWriterOptions {
   /** The first step that is written: TensorBoard drops what earlier files of the folder hold from there on. Default 0. */
   readonly purgeStep?: number;

@@ -43,6 +43,24 @@ describe("tensors", () => {
     expect(await tensor(3).item()).toBe(3);
   });
 
+  test("values that are not numbers, and rows of other lengths, are named", () => {
+    const plain = (data: unknown) => () => tensor(data as number[]);
+    const found = (what: string) => `tensor: every value must be a number, found ${what}`;
+    expect(plain([true, false])).toThrow(found("the boolean true at index 0; give 1 for true and 0 for false"));
+    expect(plain(false)).toThrow(found("the boolean false at index 0; give 1 for true and 0 for false"));
+    expect(
+      plain([
+        [1, 2],
+        [3, "4"],
+      ]),
+    ).toThrow(found("the string 4 at index 3; convert it, or leave it out"));
+    expect(plain([1, null])).toThrow(found("the object null at index 1"));
+    expect(plain(undefined)).toThrow(found("the undefined undefined at index 0"));
+    const rows = "tensor: nested arrays must have rows of equal length, found others than ";
+    expect(plain([[1, 2], [3], [4, 5, 6]])).toThrow(`${rows}[3, 2]; fill the rows up`);
+    expect(plain([[1], 2])).toThrow(`${rows}[2, 1]`);
+  });
+
   test("a shape that does not fit the data is refused", () => {
     expect(() => tensor([1, 2, 3], { shape: [2, 2] })).toThrow(
       "tensor: shape [2, 2] has 4 elements but the data has 3",

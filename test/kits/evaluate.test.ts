@@ -230,7 +230,7 @@ describe("evaluate", () => {
     await mkdir(bare);
     await expect(run({ predictions: bare })).rejects.toThrow(DataError);
     await expect(run({ predictions: bare })).rejects.toThrow(`${bare}: must hold label files, found none; expected`);
-    await expect(run({ predictions: join(bare, "no") })).rejects.toThrow("must be a readable folder, found ENOENT");
+    await expect(run({ predictions: join(bare, "no") })).rejects.toThrow("must be a readable folder, found no such file or folder (ENOENT)");
   });
 });
 

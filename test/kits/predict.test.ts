@@ -331,7 +331,7 @@ test("what is wrong with the command is one line and exit code 1", () => {
     /^predict:kits: .*nowhere.run\.json: the file must be readable/,
   );
   expect(failure("--input", "data", "--output", "x", "--batch", "0")).toMatch(
-    /must be a number of slices from 1 to 1024/,
+    /must be a whole number from 1 to 1024/,
   );
   expect(failure("--input", "data", "--output", "data")).toMatch(/--output must be another folder than --input/);
   expect(failure("--input", "data")).toMatch(/required option '--output <folder>'/);

@@ -33,6 +33,7 @@ export async function place(source: string, target: string, how: Placing): Promi
     await rm(temporary, { force: true }); // rename leaves it where both names were one file already
     return how;
   } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
     if (how !== "hard" || !NO_HARD_LINK.includes((error as NodeJS.ErrnoException).code ?? ""))
       throw await writeError(target, "the link", error, "run again");
     await copy(source, target, false);

@@ -144,7 +144,7 @@ async function findTree(given: string): Promise<Tree> {
   }
   throw new DataError(
     `${given}: no case folders found (case_00000/${IMAGE}.nii.gz and segmentation.nii.gz); ` +
-      `give the folder of a KiTS19, KiTS21 or KiTS23 download or nnU-Net's Dataset folder, or leave out --data to use the synthetic phantom`,
+      `give the folder of a KiTS19, KiTS21 or KiTS23 download or nnU-Net's Dataset folder`,
   );
 }
 

@@ -1,7 +1,6 @@
 // A KiTS tree from where it is published: what is missing or damaged is fetched, what is whole stays.
 
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
 import { InterruptedError, watchInterrupts } from "../interrupt.ts";
@@ -64,11 +63,6 @@ export async function download(options: DownloadOptions): Promise<DownloadResult
   const folder = treeFolder(resolve(options.out), source);
   const files = filesOf(source, folder, options);
   const given = options.checksums === undefined ? new Map<string, string>() : await readChecksums(options.checksums);
-  await mkdir(folder, { recursive: true }).catch((error: Error) => {
-    throw new DataError(
-      `${folder}: must be a folder that can be written, found ${error.message}; choose another --out`,
-    );
-  });
   const unlock = await lockRun(folder);
   const stop = new AbortController();
   const say = options.say ?? ((text: string) => console.error(text));

@@ -12,7 +12,7 @@ export class Html {
 export type Content = Html | string | number | undefined | readonly Content[];
 
 /** Text to HTML; quotes too, so that it may stand in an attribute. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 

@@ -20,7 +20,7 @@ export function scoredModels(model: ModelKind, metrics: Metrics, coarse: Metrics
   return [{ name: model, metrics }, ...(coarse ? [{ name: COARSE, metrics: coarse }] : [])];
 }
 
-export const regionTitles: Readonly<Record<RegionName, string>> = {
+const regionTitles: Readonly<Record<RegionName, string>> = {
   kidney: "kidney and masses",
   masses: "masses",
   tumor: "tumor",

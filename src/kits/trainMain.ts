@@ -4,17 +4,18 @@
 import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { Command, InvalidArgumentError } from "commander";
-import { OptionError, WgradError } from "../errors.ts";
+import { Option, InvalidArgumentError, type Command } from "commander";
+import { OptionError } from "../errors.ts";
 import { close, init } from "../index.ts";
 import { runAblation } from "./ablation.ts";
 import { readJson } from "./json.ts";
 import { augmentNone } from "./augment.ts";
+import { adapterOption, datasetOption, kitsCommand, progressOption, runCommand, say } from "./commandLine.ts";
 import { endDashboard, openDashboard, portArgument } from "./dashboard/command.ts";
 import type { Dashboard } from "./dashboard/server.ts";
 import type { Metrics } from "./evaluate.ts";
 import { foldChoice } from "./folds.ts";
-import { INTERRUPTED, InterruptedError, watchInterrupts } from "./interrupt.ts";
+import { InterruptedError, watchInterrupts } from "./interrupt.ts";
 import { lockRun } from "./lock.ts";
 import type { OnNonfinite } from "./nonfinite.ts";
 import { checkOptions, setOption, stageNames, type RunOptions, type StageName } from "./options.ts";
@@ -22,7 +23,7 @@ import { ensurePhantom } from "./phantom.ts";
 import { trainKits, goesOn, type RunRequest } from "./pipeline.ts";
 import { settlePrecision } from "./precision.ts";
 import { presetOptions, presets } from "./presets.ts";
-import { progressMode, type ProgressMode } from "./progress.ts";
+import type { ProgressMode } from "./progress.ts";
 import { freeFolder, loadFacts, type RunFacts } from "./run.ts";
 import { metricsFile } from "./runFiles.ts";
 import { parseStages } from "./stages.ts";
@@ -41,7 +42,7 @@ interface CommandOptions {
   preset?: string;
   stages?: StageName[];
   ablation?: boolean;
-  set: string[];
+  set?: string[];
   splitFile?: string;
   fold?: string;
   augment: boolean;
@@ -70,17 +71,6 @@ const stages = (text: string): StageName[] => {
   return named;
 };
 
-const mode = (text: string): ProgressMode => {
-  const found = progressMode(text);
-  if (!found) throw new InvalidArgumentError("must be auto, bar, lines or silent.");
-  return found;
-};
-
-const onNonfinite = (text: string): OnNonfinite => {
-  if (text !== "stop" && text !== "skip") throw new InvalidArgumentError("must be stop or skip.");
-  return text;
-};
-
 /** Default of --tune: enough for a small network on four CPU cores. */
 const TUNE_SECONDS = 60;
 
@@ -96,7 +86,7 @@ const minutes = (text: string): number => {
   return value;
 };
 
-const collect = (text: string, all: string[]): string[] => [...all, text];
+const collect = (text: string, all: string[] = []): string[] => [...all, text];
 
 /** Flags that set one setting of the run. */
 const RUN_FLAGS = ["seed", "splitSeed", "overfit", "keepLargest", "coarseMasks", "tumorRule", "sourceSize"];
@@ -127,15 +117,16 @@ function commandLine(): Command {
   const list = Object.entries(presets)
     .map(([name, p]) => `  ${name.padEnd(15)} ${p.about}`)
     .join("\n");
-  return new Command("train:kits")
-    .description(
-      "Trains the kidney cascade on CT in KiTS layout, predicts the test cases and scores them.\nWithout --data it runs on a built-in synthetic phantom.",
-    )
+  return kitsCommand(
+    "train:kits",
+    "Trains the kidney cascade on CT in KiTS layout, predicts the test cases and scores them.\nWithout --data it runs on a built-in synthetic phantom.",
+    "cascade.md",
+  )
     .option(
       "--data <folder>",
       "a KiTS19, KiTS21 or KiTS23 tree as downloaded, any folder in that layout, or nnU-Net's raw one",
     )
-    .option("--dataset <name>", "kits19, kits21, kits23 or kits, where detection should not decide")
+    .addOption(datasetOption())
     .option("--data-note <text>", "a sentence about the data for the report")
     .option("--out <folder>", "run folder; default runs/<preset>")
     .option("--overwrite", "replace a run that is already there")
@@ -146,11 +137,13 @@ function commandLine(): Command {
       minutes,
       10,
     )
-    .option(
-      "--on-nonfinite <what>",
-      "a loss or gradient that is not finite: stop, or skip its step; its batch is kept in nonfinite/",
-      onNonfinite,
-      "stop",
+    .addOption(
+      new Option(
+        "--on-nonfinite <what>",
+        "a loss or gradient that is not finite: stop, or skip its step; its batch is kept in nonfinite/",
+      )
+        .choices(["stop", "skip"])
+        .default("stop"),
     )
     .option("--preset <name>", "see below; default phantom, or demo with --data")
     .option(
@@ -159,7 +152,7 @@ function commandLine(): Command {
       stages,
     )
     .option("--ablation", "also train the paper's ablations and a region-trained network, and write their table")
-    .option("--set <path=value>", "any setting of run.json, such as masses.epochs=20; may be repeated", collect, [])
+    .option("--set <path=value>", "any setting of run.json, such as masses.epochs=20; may be repeated", collect)
     .option("--seed <n>", "seed of weights, sampling and augmentation")
     .option("--size <n>", "rows and columns of the coarse network's slices")
     .option("--roi-size <n>", "rows and columns of the fine networks' regions")
@@ -202,14 +195,14 @@ function commandLine(): Command {
       "first measure which kernels are fastest here, for about that long per network",
       seconds,
     )
-    .option("--adapter <name>", "swiftshader, lavapipe, or part of a device's name")
+    .addOption(adapterOption())
     .option(
       "--dashboard [port]",
       "serve a page that follows the run on http://127.0.0.1:6007, or another port",
       portArgument,
     )
     .option("--no-tensorboard", "no event files for TensorBoard in the run folder")
-    .option("--progress <mode>", "auto, bar, lines or silent", mode, "auto")
+    .addOption(progressOption())
     .option("--json", "print metrics.json's content as the last line of standard output")
     .addHelpText("after", `\nPresets:\n${list}`);
 }
@@ -229,7 +222,7 @@ function changed(base: RunOptions, o: CommandOptions, given: (name: string) => b
   if (given("fractions")) options.fractions = o.fractions as [number, number, number];
   if (!o.augment) for (const stage of stageNames) options[stage].augment = { ...augmentNone };
   if (!o.coarse) options.roi.from = "none";
-  for (const text of o.set) {
+  for (const text of o.set ?? []) {
     const [path, value] = text.split(/=(.*)/s);
     if (value === undefined) throw new OptionError(`--set must be path=value such as masses.epochs=20, got ${text}`);
     setOption(options, path, value);
@@ -237,9 +230,6 @@ function changed(base: RunOptions, o: CommandOptions, given: (name: string) => b
   checkOptions(options);
   return options;
 }
-
-/** Everything but results goes to standard error, so that --json leaves standard output to the numbers. */
-const say = (text: string): void => console.error(text);
 
 /** Settings, from a preset or from the run that is gone on with, and what the command line changes. */
 interface Settings {
@@ -376,23 +366,7 @@ function warnOfSchedule(options: RunOptions): void {
   );
 }
 
-/** Runs the command line; failures that are understood are one line and exit code 1. */
-async function main(): Promise<void> {
-  const command = commandLine().parse();
-  let dashboard: Dashboard | null = null;
-  try {
-    dashboard = await run(command.opts<CommandOptions>(), (name) => command.getOptionValueSource(name) === "cli");
-  } catch (error) {
-    process.exitCode = error instanceof InterruptedError ? INTERRUPTED : 1;
-    say(
-      error instanceof WgradError
-        ? `train:kits: ${error.message}`
-        : `train:kits: unexpected error\n${(error as Error).stack}`,
-    );
-  } finally {
-    close();
-  }
-  if (dashboard) await endDashboard(dashboard, say);
-}
-
-await main();
+const command = commandLine().parse();
+const given = (name: string) => command.getOptionValueSource(name) === "cli";
+const dashboard = await runCommand("train:kits", () => run(command.opts<CommandOptions>(), given), close);
+if (dashboard) await endDashboard(dashboard, say);
