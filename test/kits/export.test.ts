@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { close, init } from "../../src/index.ts";
+import { joinMask, joinsCoarse, predictedRois, stageBefore } from "../../src/kits/cascadeRules.ts";
 import { saveCheckpoint } from "../../src/kits/checkpointFile.ts";
 import { exportRun } from "../../src/kits/exportKits.ts";
 import type { Step } from "../../src/kits/exportSpec.ts";
@@ -12,6 +13,7 @@ import { stageNames, type RunOptions, type StageName } from "../../src/kits/opti
 import { drawPhantomCase } from "../../src/kits/phantom.ts";
 import { saveFacts } from "../../src/kits/run.ts";
 import { segment, type NetworkWeights } from "../../src/kits/segment.ts";
+import { fineStages } from "../../src/kits/stages.ts";
 import { checkThrows } from "../check.ts";
 import { labelsByJson } from "./exportedCascade.ts";
 import { saveTinyWeights, tinyOptions } from "./tinyCascade.ts";
@@ -26,13 +28,13 @@ afterAll(() => {
   close();
 });
 
-/** A phantom without its outermost columns, so that slices are not square, between two slices of air on each side. */
+/** A phantom without its outermost columns, so that slices are not square, with slices of air between others and at the end. */
 function narrowScan(): { data: Int16Array; header: { shape: [number, number, number] } } {
   const { image, geometry } = drawPhantomCase(0, { slices: 9, size: 40 });
   const [S, H, W] = geometry.shape;
   const data = image.filter((_, i) => i % W >= 3 && i % W < W - 3);
   const plane = H * (W - 6);
-  data.fill(-1024, 0, 2 * plane).fill(-1024, (S - 2) * plane);
+  for (const s of [2, 6, 7, 8]) data.fill(-1024, s * plane, (s + 1) * plane);
   return { data, header: { shape: [S, H, W - 6] } };
 }
 
@@ -89,7 +91,8 @@ const whole = tinyOptions({ seed, roi: { ...roi, from: "none" }, tumorRule: "vox
 describe("from the scan to labels by the JSON and onnxruntime alone, as the run segments it", () => {
   const rules = new Set<string>();
   const variants: [string, RunOptions, Fewer, labels: number[]][] = [
-    ["joined", joined, { coarse: 0.5, masses: 0.2, tumor: 0.2 }, [0, 1, 2]],
+    ["joined", joined, { coarse: 1, masses: 0.2 }, [0, 1, 2]],
+    ["joined voxels", { ...joined, seed: 19, tumorRule: "voxels" }, { coarse: 0.5, masses: 0.3 }, [0, 1, 3]],
     ["paper", tinyOptions(paper), { coarse: 1, masses: 0.2 }, [0, 1, 2, 3]],
     ["nothing coarse", tinyOptions(paper), { coarse: 40 }, [0, 1, 2, 3]],
     ["no coarse network", whole, {}, [0, 1, 2, 3]],
@@ -100,6 +103,13 @@ describe("from the scan to labels by the JSON and onnxruntime alone, as the run 
     const found = await labelsByJson(out, scan.data, scan.header.shape);
     found.rules.forEach((rule) => rules.add(rule));
     expectSameLabels(found.labels, expected, values);
+    for (const stage of fineStages) {
+      const before = stageBefore(stage.name, options);
+      const labels = before && found.results[before].slice();
+      if (labels && joinsCoarse(options)) joinMask(labels, before, before === "coarse" ? null : found.results.coarse);
+      const regions = predictedRois(options, stage, labels, scan.header.shape);
+      expect(found.squares[stage.name]).toEqual(regions.map((roi) => roi && { y: roi.y, x: roi.x, side: roi.side }));
+    }
   });
 
   test("slices without what a region is for met every rule", () => {
@@ -121,6 +131,7 @@ test("settings of the run are those of the JSON", () => {
   expect(stepOf(coarse.preprocessing, "clip")).toEqual({ step: "clip", low: -160, high: 240 });
   expect(stepOf(json("kidney").preprocessing, "resize")!.size).toEqual([32, 32]);
   const { networks, postprocessing } = json("cascade");
+  expect(stepOf(postprocessing, "keep largest")).toMatchObject({ components: 1, rank: ["coarse", "voxels"] });
   expect(networks).toEqual([
     { stage: "coarse", file: "coarse.json", after: null },
     { stage: "kidney", file: "kidney.json", after: "coarse" },

@@ -10,7 +10,7 @@ type Results = Record<string, Uint8Array>;
 /** A step as JSON.parse gives it. */
 type Step = ReturnType<typeof JSON.parse>;
 /** In shares of the slice. */
-interface Square {
+export interface Square {
   readonly y: number;
   readonly x: number;
   readonly side: number;
@@ -21,6 +21,8 @@ export interface ByJson {
   readonly labels: Uint8Array;
   /** Results of the networks before the cascade's own steps. */
   readonly results: Results;
+  /** Regions of the networks' slices; null where one is left out. */
+  readonly squares: Readonly<Record<string, (Square | null)[]>>;
   /** By which rules of emptySlices regions were found. */
   readonly rules: ReadonlySet<string>;
 }
@@ -30,9 +32,14 @@ export async function labelsByJson(folder: string, scan: Int16Array, shape: Shap
   const read = (name: string): Step => JSON.parse(readFileSync(join(folder, name), "utf8"));
   const cascade = read("cascade.json");
   const [results, rules]: [Results, Set<string>] = [{}, new Set()];
-  for (const { stage, file } of cascade.networks)
-    results[stage] = await resultOf(folder, read(file), scan, shape, results, rules);
-  return { labels: composed(cascade.postprocessing, results, shape), results, rules };
+  const squares: Record<string, (Square | null)[]> = {};
+  for (const { stage, file } of cascade.networks) {
+    const spec = read(file);
+    const region = spec.preprocessing.find(({ step }: Step) => step === "region");
+    squares[stage] = squaresOf(region ?? { from: "whole slices" }, results, shape, rules);
+    results[stage] = await resultOf(folder, spec, scan, shape, squares[stage]);
+  }
+  return { labels: composed(cascade.postprocessing, results, shape), results, squares, rules };
 }
 
 /** The result of one network. */
@@ -41,20 +48,17 @@ async function resultOf(
   spec: Step,
   scan: Int16Array,
   shape: Shape,
-  results: Results,
-  rules: Set<string>,
+  squares: readonly (Square | null)[],
 ): Promise<Uint8Array> {
   const [S, H, W] = shape;
   let images = Array.from({ length: S }, (_, s) => Array.from(scan.subarray(s * H * W, (s + 1) * H * W)));
-  let squares: (Square | null)[] = images.map(() => ({ y: 0, x: 0, side: 1 }));
   for (const step of spec.preprocessing)
     if (step.step === "clip") images = each(images, (v) => Math.min(step.high, Math.max(step.low, v)));
     else if (step.step === "resize") images = images.map((image) => resized(image, [H, W], step.size));
     else if (step.step === "window") images = each(images, (v) => Math.round(step.to[1] * share(v, step.from)));
-    else if (step.step === "region") squares = squaresOf(step, results, shape, rules);
     else if (step.step === "crop") images = images.map((image, s) => cropped(image, squares[s], step.size));
     else if (step.step === "scale") images = each(images, (v) => v / step.divideBy);
-    else if (step.step !== "read" && step.step !== "orient") throw new Error(`unknown step ${step.step}`);
+    else if (!["read", "orient", "region"].includes(step.step)) throw new Error(`unknown step ${step.step}`);
   const shown = images.filter((_, s) => squares[s]);
   const found = shown.length > 0 ? await probabilitiesOf(folder, spec, shown) : [];
   const outputs = squares.map((square) => (square ? found.shift()! : null));
