@@ -26,7 +26,7 @@ test("damaged files of every format end in a typed error or a right result", asy
 
 test("a damaged JSON file is a function of its seed and number alone, whatever was made before", () => {
   const value = { name: "case_00000", dims: [40, 512], ml: { kidney: 312.125, tumor: 20.5 } };
-  const make = () => Array.from({ length: 300 }, (_, n) => mutatedJsonFile(value, new Rng(1, `test ${n}`)));
+  const make = () => Array.from({ length: 3000 }, (_, n) => mutatedJsonFile(value, new Rng(1, `test ${n}`)));
   const [first, again] = [make(), make()];
   expect(first.flatMap((bytes, n) => (Buffer.compare(bytes, again[n]) === 0 ? [] : [n]))).toEqual([]);
 });
