@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { WgradError } from "../../src/errors.ts";
+import { Rng } from "../../src/random.ts";
 import type { Format } from "./format.ts";
 import { formats } from "./formats.ts";
+import { mutatedJsonFile } from "./mutateJson.ts";
 import { run } from "./run.ts";
 import { work } from "./work.ts";
 
@@ -20,6 +22,13 @@ test("damaged files of every format end in a typed error or a right result", asy
     Object.fromEntries(jobs.map(({ format }) => [format, []])),
   );
   expect(tallies.map(({ accepted, refused }) => accepted + refused)).toEqual(jobs.map((job) => job.count));
+});
+
+test("a damaged JSON file is a function of its seed and number alone, whatever was made before", () => {
+  const value = { name: "case_00000", dims: [40, 512], ml: { kidney: 312.125, tumor: 20.5 } };
+  const make = () => Array.from({ length: 3000 }, (_, n) => mutatedJsonFile(value, new Rng(1, `test ${n}`)));
+  const [first, again] = [make(), make()];
+  expect(first.flatMap((bytes, n) => (Buffer.compare(bytes, again[n]) === 0 ? [] : [n]))).toEqual([]);
 });
 
 /** Faults of a format whose reader does `read`. */

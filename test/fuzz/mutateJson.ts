@@ -65,7 +65,8 @@ function change(root: Container, rng: Rng): void {
   const key = pick(Object.keys(target), rng);
   const old = target[key];
   const kind = rng.uniform();
-  if (kind < 0.2) target[key] = pick(others, rng);
+  if (kind < 0.2)
+    target[key] = structuredClone(pick(others, rng)); // a later change must not reach the list itself
   else if (kind < 0.35) target[key] = pick(numbers, rng);
   else if (kind < 0.45) target[key] = pick(paths, rng);
   else if (kind < 0.55) target[key] = `@raw${rng.integer(raws.length)}@`;
