@@ -1,9 +1,9 @@
 // Faults in the numbers of a training, each really made: a weight so large that a layer overflows while one step runs.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { NonfiniteError } from "../../src/errors.ts";
-import { assign, close, hasF16, init, sqrt, step, sum, tensor, type Tensor } from "../../src/index.ts";
+import { assign, hasF16, sqrt, step, sum, tensor, type Tensor } from "../../src/index.ts";
 import { uploadSlices, type Batch } from "../../src/kits/batch.ts";
 import type { SliceCache } from "../../src/kits/cache.ts";
 import { loadCheckpoint } from "../../src/kits/checkpointFile.ts";
@@ -17,25 +17,10 @@ import { coarseStage, fineStages, regionStage, type Stage } from "../../src/kits
 import { train, type EpochLog, type TrainJob } from "../../src/kits/train.ts";
 import { parameters } from "../../src/nn/index.ts";
 import { Adam } from "../../src/nn/optim.ts";
-import { phantomCache } from "./phantomCache.ts";
+import { cache, folder, usePhantom } from "./phantomHooks.ts";
 import { valuesOf } from "./slices.ts";
 
-let work: string;
-let folder: string;
-let cache: SliceCache;
-
-beforeAll(async () => {
-  await init();
-  ({ work, cache } = await phantomCache(6, 16));
-});
-beforeEach(() => {
-  folder = mkdtempSync(join(work, "run-"));
-});
-afterAll(() => {
-  cache.close();
-  close();
-  rmSync(work, { recursive: true, force: true });
-});
+usePhantom(6, 16);
 
 const small = { size: 16, width: 4, depth: 2, epochs: 2, batch: 2, slicesPerEpoch: 8, dropout: 0.2 } as const;
 const coarse: CoarseOptions = { ...presetOptions("phantom").coarse, ...small };

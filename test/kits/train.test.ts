@@ -1,33 +1,17 @@
 // The training loop with a network that only counts: batches, checkpoints, log lines, and what happens to bad numbers.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { close, init, zeros, type Tensor } from "../../src/index.ts";
+import { describe, expect, test } from "vitest";
+import { zeros, type Tensor } from "../../src/index.ts";
 import type { Batch } from "../../src/kits/batch.ts";
-import type { SliceCache } from "../../src/kits/cache.ts";
 import type { Network, Terms } from "../../src/kits/network.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
 import { wholeSlices } from "../../src/kits/sample.ts";
 import { coarseStage } from "../../src/kits/stages.ts";
 import { classFrequencies, train, type EpochLog, type TrainJob } from "../../src/kits/train.ts";
-import { phantomCache } from "./phantomCache.ts";
+import { cache, folder, usePhantom } from "./phantomHooks.ts";
 
-let work: string;
-let folder: string;
-let cache: SliceCache;
-
-beforeAll(async () => {
-  await init();
-  ({ work, cache } = await phantomCache(8, 32));
-});
-beforeEach(() => {
-  folder = mkdtempSync(join(work, "run-"));
-});
-afterAll(() => {
-  cache.close();
-  close();
-  rmSync(work, { recursive: true, force: true });
-});
+usePhantom(8, 32);
 
 /** Gives the losses in turn; remembers what it was shown. */
 function counting(losses: readonly number[]) {

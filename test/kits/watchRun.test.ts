@@ -1,10 +1,8 @@
 // What is written for those who watch a training: events, pictures and live.json; it changes nothing of the training.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decode } from "fast-png";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { close, init } from "../../src/index.ts";
-import type { SliceCache } from "../../src/kits/cache.ts";
+import { describe, expect, test } from "vitest";
 import { coarseNetwork } from "../../src/kits/network.ts";
 import { presetOptions } from "../../src/kits/presets.ts";
 import { startProgress } from "../../src/kits/progress.ts";
@@ -15,24 +13,9 @@ import { readLive } from "../../src/kits/watch/liveFile.ts";
 import { watchRun, type RunWatch, type TrainingStart } from "../../src/kits/watch/runWatch.ts";
 import { Thinned } from "../../src/kits/watch/thinned.ts";
 import { readFolder, shownScalars } from "../tensorboard/readEvents.ts";
-import { phantomCache } from "./phantomCache.ts";
+import { cache, folder, newFolder, usePhantom } from "./phantomHooks.ts";
 
-let work: string;
-let folder: string;
-let cache: SliceCache;
-
-beforeAll(async () => {
-  await init();
-  ({ work, cache } = await phantomCache(8, 16));
-});
-beforeEach(() => {
-  folder = mkdtempSync(join(work, "run-"));
-});
-afterAll(() => {
-  cache.close();
-  close();
-  rmSync(work, { recursive: true, force: true });
-});
+usePhantom(8, 16);
 
 const options = {
   ...presetOptions("demo").coarse,
@@ -107,7 +90,7 @@ describe("a training", () => {
   test("ends with the same bytes whether it is watched or not", async () => {
     await trained(watchRun(folder, { tensorboard: true }));
     const watched = readFileSync(join(folder, "checkpoints/coarse/last.safetensors"));
-    folder = mkdtempSync(join(work, "run-"));
+    newFolder();
     await trained();
     expect(existsSync(join(folder, "tensorboard"))).toBe(false);
     expect(readFileSync(join(folder, "checkpoints/coarse/last.safetensors")).equals(watched)).toBe(true);
