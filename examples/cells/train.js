@@ -9,6 +9,7 @@ import { COLOURS, gray } from "./colours.js";
 
 const count = 4;
 const size = 64;
+const ZOOM = 3; // in the picture
 const total = Number(process.argv[2] ?? 200);
 const file = process.argv[3] ?? "runs/cells.png";
 
@@ -32,14 +33,18 @@ for (let step = 1; step <= total; step++) {
 }
 close();
 
-/** One row per test image, as a PNG. */
+/** One row per test image, each pixel a block of ZOOM x ZOOM, as a PNG. */
 function picture(predicted) {
-  const data = new Uint8Array(count * size * 3 * size * 3);
-  for (let row = 0; row < count * size; row++)
-    for (let x = 0; x < size; x++) {
-      const i = row * size + x;
-      const columns = [gray(test.images.data[i]), COLOURS[test.labels.data[i]], COLOURS[predicted[i]]];
-      columns.forEach((colour, c) => data.set(colour, 3 * (row * 3 * size + c * size + x)));
+  const [width, height] = [3 * size * ZOOM, count * size * ZOOM];
+  const data = new Uint8Array(3 * width * height);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const column = Math.floor(x / (size * ZOOM));
+      const i = Math.floor(y / ZOOM) * size + (Math.floor(x / ZOOM) % size);
+      data.set(
+        [gray(test.images.data[i]), COLOURS[test.labels.data[i]], COLOURS[predicted[i]]][column],
+        3 * (y * width + x),
+      );
     }
-  return encode({ width: 3 * size, height: count * size, data, channels: 3, depth: 8 });
+  return encode({ width, height, data, channels: 3, depth: 8 });
 }

@@ -39,7 +39,7 @@ test("train.js trains and writes its picture", () => {
     });
     expect(log).toMatch(/step 1 .* loss \d\.\d+ {2}Dice background 0\.\d+, cell \d\.\d+, border \d\.\d+\nwritten: /);
     const { width, height } = decode(readFileSync(join(out, "cells.png")));
-    expect([width, height]).toEqual([192, 256]);
+    expect([width, height]).toEqual([576, 768]);
   } finally {
     rmSync(out, { recursive: true });
   }
