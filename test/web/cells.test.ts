@@ -37,7 +37,7 @@ test.skipIf(!chromium)("the page trains with Node's losses, ends, and asks nobod
   const { page, errors, requests } = await openPage(chromium!, `${url}?steps=${STEPS}`, keepCurve);
   const state = () => page.$eval("#state", (element) => element.textContent);
   const ended = `!/^Looking for|compiling/.test(document.getElementById("state").textContent)`;
-  await page.waitForFunction(ended, { timeout: 200_000 });
+  await page.waitForFunction(ended);
   expect(await state()).toMatch(
     /^.*swiftshader.*: step 3, done\. Dice background 0\.\d+, cell \d\.\d+, border \d\.\d+$/i,
   );

@@ -90,6 +90,9 @@ export async function serve(folder: string): Promise<{ url: string; close: () =>
   return { url: `http://127.0.0.1:${port}/`, close: () => server.dispose() };
 }
 
+/** ms until what a page is waited for counts as failed: SwiftShader compiles for long where all cores are busy. */
+const PATIENCE = 200_000;
+
 /** A new page whose errors are kept in `errors` and whose requests in `requests` (as URLs). `before` runs before its scripts. */
 export async function openPage(
   browser: Browser,
@@ -97,6 +100,7 @@ export async function openPage(
   before = "",
 ): Promise<{ page: Page; errors: string[]; requests: string[] }> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE);
   const errors: string[] = [];
   const requests: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));

@@ -68,7 +68,7 @@ const trained: TrainResult = {
 
 /** Waits until the page shows this. */
 const shows = (page: Page, seen: object): Promise<void> =>
-  expect.poll(() => page.evaluate("look()"), { timeout: 20_000 }).toMatchObject(seen);
+  expect.poll(() => page.evaluate("look()"), { timeout: 100_000 }).toMatchObject(seen);
 
 test.skipIf(!chromium)(
   "a page follows a run from its first epoch to its end, and shows the same after a reload",

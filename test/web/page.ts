@@ -24,6 +24,6 @@ export async function downloadLabels(page: Page, folder: string): Promise<string
   await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: folder });
   await page.click("#download");
   const path = join(folder, "imaging_labels.nii.gz");
-  await expect.poll(() => existsSync(path), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => existsSync(path), { timeout: 100_000 }).toBe(true);
   return path;
 }

@@ -119,7 +119,7 @@ test.skipIf(!chromium).each([
     expect(await text(page, "legend")).toContain("kidney–");
 
     await open(page, scan);
-    await page.waitForFunction(`!document.getElementById("download").disabled`, { timeout: 200_000 });
+    await page.waitForFunction(`!document.getElementById("download").disabled`);
     expect(await messageShown(page)).toBe(false);
     expect(await text(page, "legend")).toMatch(/kidney[0-9.]+ ml/);
     expect(errors).toEqual([]);
