@@ -15,10 +15,10 @@ export interface Binding {
   readonly element: string;
 }
 
-/** A file of wgsl/, as scripts/gen.mjs reads it. */
+/** A kernel's text and the names in it: a file of wgsl/, as scripts/gen.mjs reads it, or a user's (defineKernel). */
 export interface Kernel {
   readonly name: string;
-  /** The file's text without its comments, on the same lines. */
+  /** The text; that of a file without its comments, on the same lines. */
   readonly code: string;
   /** Names and types of the consts whose values may be replaced. */
   readonly consts: Readonly<Record<string, string>>;

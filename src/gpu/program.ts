@@ -81,10 +81,10 @@ interface Launch<K extends Kernel> {
 
 /** Appends one kernel call to the program being recorded. Buffers are bound by the names in the WGSL text. */
 export function launch<K extends Kernel>(kernel: K, { consts, immediates, buffers, grid, flops = 0 }: Launch<K>): void {
-  const file = `${kernel.name}.wgsl`;
   const numbers = kernel.immediates.map((name) => {
     const value = (immediates as Record<string, number> | undefined)?.[name];
-    if (!Number.isInteger(value)) throw new KernelError(`${file}: immediate ${name} must be whole, got ${value}`);
+    if (!Number.isInteger(value))
+      throw new KernelError(`${kernel.name}.wgsl: immediate ${name} must be whole, got ${value}`);
     return value!;
   });
   const direct = numbers.length > 0 && gpu().info.immediates;
@@ -94,7 +94,7 @@ export function launch<K extends Kernel>(kernel: K, { consts, immediates, buffer
   }
   const bound = kernel.bindings.map(({ name }) => {
     const storage = (buffers as Record<string, { readonly storage: Storage } | undefined>)[name]?.storage;
-    if (!storage) throw new KernelError(`${file}: buffer ${name} is not given`);
+    if (!storage) throw new KernelError(`${kernel.name}.wgsl: buffer ${name} is not given`);
     if (storage.released)
       throw new GpuError(
         `${kernel.name}: tensor ${name} ended with its step; return it from step() or keep() it to use it later`,

@@ -2,11 +2,10 @@
 // that a browser can do it too.
 
 import type { Tensor } from "../index.ts";
-import { fullResolution, loadStateDict, type StateDict } from "../nn/index.ts";
+import { fullResolution, loadStateDict, setTraining, type StateDict } from "../nn/index.ts";
 import { Rng } from "../random.ts";
 import { buildDiscriminators, buildGenerator } from "./fineNetwork.ts";
 import { buildCoarse, modelInput, softmaxHead } from "./network.ts";
-import { setTraining } from "../nn/index.ts";
 import type { RunOptions } from "./options.ts";
 import type { PredictionNetwork } from "./predict.ts";
 import type { StageName } from "./stages.ts";
